@@ -1,0 +1,1 @@
+"""Annotations, data lists and data sets."""

@@ -1,0 +1,71 @@
+"""Errors meant for the person at the keyboard: each names the place, the cause and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+
+MAX_PROBLEMS_SHOWN = 50
+
+
+class FetalMonaiError(Exception):
+    """Base of every error whose message is written for a user; its message needs no traceback to be understood."""
+
+
+class DicomReadError(FetalMonaiError):
+    """A DICOM file, or one frame of it, cannot be turned into an image.
+
+    Args:
+        path: the file (or directory) that was asked for.
+        cause: what is wrong with it, without a full stop at the end.
+        remedy: what the user can do about it.
+        frame: the zero-based frame asked for, or None when the whole file is at fault.
+
+    Example:
+        >>> str(DicomReadError("a.dcm", "the file is empty", "copy it again from the source", frame=3))
+        'a.dcm, frame 3: the file is empty; copy it again from the source'
+    """
+
+    def __init__(self, path: str | PathLike[str], cause: str, remedy: str, *, frame: int | None = None) -> None:
+        self.path = fspath(path)
+        self.cause = cause
+        self.remedy = remedy
+        self.frame = frame
+        place = self.path if frame is None else f"{self.path}, frame {frame}"
+        super().__init__(f"{place}: {cause}; {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders (DataLoader workers, the isolated decoder), keyword arguments included.
+        return _rebuild_dicom_read_error, (self.path, self.cause, self.remedy, self.frame)
+
+
+def _rebuild_dicom_read_error(path: str, cause: str, remedy: str, frame: int | None) -> DicomReadError:
+    return DicomReadError(path, cause, remedy, frame=frame)
+
+
+class InputError(FetalMonaiError):
+    """All the problems of one input (an annotation file, a folder, a configuration), reported together.
+
+    Args:
+        source: what was being read.
+        problems: one line each: row or item, what is wrong, what to do.
+
+    Example:
+        >>> print(InputError("labels.csv", ["row 3: split 'tset' is unknown; use train, val or test"]))
+        labels.csv: 1 problem
+          row 3: split 'tset' is unknown; use train, val or test
+    """
+
+    def __init__(self, source: str | PathLike[str], problems: Sequence[str]) -> None:
+        self.source = fspath(source)
+        self.problems = list(problems)
+        shown = self.problems[:MAX_PROBLEMS_SHOWN]
+        hidden = len(self.problems) - len(shown)
+        lines = [f"{self.source}: {len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"]
+        lines += [f"  {problem}" for problem in shown]
+        if hidden:
+            lines.append(f"  ... and {hidden} more of the same kinds")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.source, self.problems)

@@ -1,0 +1,46 @@
+"""Writing files so that a killed run leaves either the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` when the block ends without an error.
+
+    The temporary name keeps the suffix, because many writers choose their format by it. Missing folders are made.
+
+    Args:
+        path: the file to be written.
+
+    Yields:
+        The temporary path to write to.
+
+    Raises:
+        OSError: if the folder cannot be written to; `path` is then as it was before.
+
+    Example:
+        >>> folder = tempfile.mkdtemp()
+        >>> with atomic_path(Path(folder, "a.txt")) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> Path(folder, "a.txt").read_text(), len(os.listdir(folder))
+        ('whole', 1)
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private, a result is as public as any other file
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""From one frame to a calibrated prediction."""

@@ -1,0 +1,1 @@
+"""Losses and class weights for imbalanced classes."""

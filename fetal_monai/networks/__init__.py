@@ -1,0 +1,1 @@
+"""The dual-branch classifier, its backbones and weights."""

@@ -1,0 +1,1 @@
+"""MONAI dictionary transforms for ultrasound frames."""
