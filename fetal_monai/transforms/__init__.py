@@ -1,1 +1,17 @@
 """MONAI dictionary transforms for ultrasound frames."""
+
+from fetal_monai.transforms.augment import RandColorJitterd, RandCropByAread, RandGrayscaled
+from fetal_monai.transforms.banner import MaskBannerd, mask_banner
+from fetal_monai.transforms.dual_resolution import DualResolutiond
+from fetal_monai.transforms.resize import ResizeFramed, resize_frame
+
+__all__ = [
+    "DualResolutiond",
+    "MaskBannerd",
+    "RandColorJitterd",
+    "RandCropByAread",
+    "RandGrayscaled",
+    "ResizeFramed",
+    "mask_banner",
+    "resize_frame",
+]

@@ -1,0 +1,150 @@
+"""Random transforms of the recipe that MONAI lacks, on uint8 frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform
+
+MAX_TRIES = 10
+RGB_TO_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as for JPEG
+
+
+class RandCropByAread(RandomizableTransform, MapTransform):
+    """Crop a random part of the frame, drawn by its area and aspect ratio.
+
+    It is the crop of torchvision's RandomResizedCrop. The resizing is left to the views that follow, which squash
+    whatever they get: resampling once is faster and blurs less than resampling twice.
+
+    Args:
+        keys: of the frames, (3, H, W); all get the same crop.
+        prob: of cropping at all.
+        scale: smallest and largest area, as shares of the frame's.
+        aspect: smallest and largest width / height in pixels, drawn log-uniformly.
+        allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> crop = RandCropByAread("image", prob=1.0, scale=(0.5, 0.5), aspect=(1.0, 1.0)).set_random_state(0)
+        >>> crop({"image": torch.zeros(3, 100, 200)})["image"].shape
+        torch.Size([3, 100, 100])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        prob: float = 0.5,
+        scale: Sequence[float] = (0.8, 1.0),
+        aspect: Sequence[float] = (0.9, 1.2),
+        *,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.scale = (float(scale[0]), float(scale[1]))
+        self.aspect = (float(aspect[0]), float(aspect[1]))
+
+    def draw_box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return top, left, height and width of a crop inside a frame of that size."""
+        for _ in range(MAX_TRIES):
+            area = height * width * self.R.uniform(*self.scale)
+            aspect = math.exp(self.R.uniform(math.log(self.aspect[0]), math.log(self.aspect[1])))
+            crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < crop_width <= width and 0 < crop_height <= height:
+                top = int(self.R.randint(0, height - crop_height + 1))
+                left = int(self.R.randint(0, width - crop_width + 1))
+                return top, left, crop_height, crop_width
+        # No draw fits (a frame far outside the aspect range): the largest central part inside the range.
+        crop_width = min(width, round(height * self.aspect[1]))
+        crop_height = min(height, round(crop_width / self.aspect[0]))
+        return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return `data` with the frames cropped, or as it is."""
+        result = dict(data)
+        self.randomize(None)
+        first = self.first_key(result)
+        if not self._do_transform or first == ():
+            return result
+        height, width = result[first].shape[-2:]
+        top, left, crop_height, crop_width = self.draw_box(height, width)
+        for key in self.key_iterator(result):
+            result[key] = result[key][:, top : top + crop_height, left : left + crop_width]
+        return result
+
+
+class RandColorJitterd(RandomizableTransform, MapTransform):
+    """Change brightness, contrast and saturation by random factors.
+
+    Args:
+        keys: of the frames, (3, H, W), values 0..255; all get the same change.
+        prob: of changing at all.
+        strength: factors are drawn uniformly from [1 - strength, 1 + strength].
+        allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> frame = torch.full((3, 2, 2), 100, dtype=torch.uint8)
+        >>> RandColorJitterd("image", prob=1.0, strength=0.0)({"image": frame})["image"].unique().tolist()
+        [100]
+    """
+
+    def __init__(
+        self, keys: KeysCollection, prob: float, strength: float = 0.05, *, allow_missing_keys: bool = False
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+        self.strength = strength
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return `data` with the frames' colours changed, or as it is."""
+        result = dict(data)
+        self.randomize(None)
+        if not self._do_transform:
+            return result
+        brightness, contrast, saturation = self.R.uniform(1 - self.strength, 1 + self.strength, size=3)
+        for key in self.key_iterator(result):
+            frame = result[key]
+            values = frame.to(torch.float32) * brightness
+            values = (values - values.mean()) * contrast + values.mean()
+            grey = _grey(values)
+            values = (values - grey) * saturation + grey
+            result[key] = values.round().clamp(0, 255).to(frame.dtype)
+        return result
+
+
+class RandGrayscaled(RandomizableTransform, MapTransform):
+    """Take the colour out of a frame.
+
+    Args:
+        keys: of the frames, (3, H, W), values 0..255.
+        prob: of doing so.
+        allow_missing_keys: skip absent keys.
+
+    Example:
+        >>> red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1)
+        >>> RandGrayscaled("image", prob=1.0)({"image": red})["image"].flatten().tolist()
+        [76, 76, 76]
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float, *, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return `data` with the frames grey, or as it is."""
+        result = dict(data)
+        self.randomize(None)
+        if not self._do_transform:
+            return result
+        for key in self.key_iterator(result):
+            frame = result[key]
+            result[key] = _grey(frame.to(torch.float32)).round().clamp(0, 255).to(frame.dtype).repeat(3, 1, 1)
+        return result
+
+
+def _grey(frame: torch.Tensor) -> torch.Tensor:
+    weights = torch.tensor(RGB_TO_GREY, dtype=frame.dtype, device=frame.device).view(3, 1, 1)
+    return (frame * weights).sum(0, keepdim=True)
