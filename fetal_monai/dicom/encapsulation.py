@@ -1,0 +1,153 @@
+"""Where one compressed frame lies: offset tables and fragments (PS3.5 A.4), read without decoding anything."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import BinaryIO
+
+from fetal_monai.dicom.limits import Fault, Limits
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0"
+_TRUNCATED = "the file is truncated"
+_COPY_AGAIN = "copy it again from the source"
+# First bytes of a frame: JPEG and JPEG-LS, JPEG 2000 codestream, JP2 box. RLE has none and is one fragment per frame.
+_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00\x00\x0c\x6a\x50")
+
+
+@dataclass
+class FrameTable:
+    """The fragments of every frame of one encapsulated pixel data element.
+
+    The table is built at the first frame and kept, so that a clip is scanned once. It holds offsets only.
+
+    Args:
+        file: the open file, unbuffered: 600 headers of 8 bytes are not worth 600 full buffers.
+        offset: where the value of PixelData begins: the Basic Offset Table item.
+        frames: NumberOfFrames.
+        size: the file's size in bytes.
+        limits: the cap on the bytes of a frame.
+        extended: (offset, length) of the Extended Offset Table's value, if there is one.
+    """
+
+    file: BinaryIO
+    offset: int
+    frames: int
+    size: int
+    limits: Limits
+    extended: tuple[int, int] | None = None
+    _starts: list[int] | None = field(default=None, repr=False)
+
+    def read(self, frame: int) -> bytes:
+        """The compressed bytes of one frame, its fragments joined.
+
+        Args:
+            frame: zero-based.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            Fault: if the frame is not there, or not whole.
+        """
+        if self._starts is None:
+            self._starts = self._locate()
+        if frame >= len(self._starts):
+            raise Fault(
+                f"NumberOfFrames is {self.frames} but only {len(self._starts)} frames are in the file", _COPY_AGAIN
+            )
+        end = self._starts[frame + 1] if frame + 1 < len(self._starts) else None
+        parts: list[bytes] = []
+        total = 0
+        position = self._starts[frame]
+        while end is None or position < end:
+            length = self._item(position)
+            if length is None:
+                break
+            total += length
+            if total > self.limits.max_frame_bytes:
+                raise Fault(
+                    f"the compressed frame exceeds the limit of {self.limits.max_frame_bytes} bytes",
+                    "the file is damaged; or raise Limits.max_frame_bytes",
+                )
+            if position + 8 + length > self.size:
+                raise Fault(f"{_TRUNCATED} inside the frame", _COPY_AGAIN)
+            self.file.seek(position + 8)
+            parts.append(self.file.read(length))
+            position += 8 + length
+        if not total:
+            raise Fault("the frame is empty")
+        return b"".join(parts)
+
+    def _item(self, position: int) -> int | None:
+        """Length of the item at `position`; None at the sequence's end or where the file ends."""
+        self.file.seek(position)
+        head = self.file.read(8)
+        if len(head) < 8 or head[:4] == _SEQUENCE_END:
+            return None
+        if head[:4] != _ITEM:
+            raise Fault("the compressed pixel data is not made of items")
+        return int(struct.unpack("<L", head[4:])[0])
+
+    def _locate(self) -> list[int]:
+        table = self._item(self.offset)
+        if table is None:
+            raise Fault(f"{_TRUNCATED} before its first frame", _COPY_AGAIN)
+        first = self.offset + 8 + table
+        if first > self.size:
+            raise Fault(f"{_TRUNCATED} in its offset table", _COPY_AGAIN)
+        for offsets in (self._extended_table(), self._basic_table(table)):
+            starts = [first + value for value in offsets]
+            if len(starts) == self.frames and starts[0] == first and self._are_items(starts):
+                return starts
+        return [first] if self.frames == 1 else self._scan(first)
+
+    def _extended_table(self) -> list[int]:
+        if self.extended is None or self.extended[1] != 8 * self.frames:
+            return []
+        self.file.seek(self.extended[0])
+        data = self.file.read(self.extended[1])
+        return list(struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8]))
+
+    def _basic_table(self, length: int) -> list[int]:
+        if length != 4 * self.frames:
+            return []
+        self.file.seek(self.offset + 8)
+        data = self.file.read(length)
+        return list(struct.unpack(f"<{len(data) // 4}L", data[: len(data) // 4 * 4]))
+
+    def _are_items(self, starts: list[int]) -> bool:
+        """Whether every offset points at an item: a table that lies is not used."""
+        if any(later <= earlier for earlier, later in pairwise(starts)):
+            return False
+        for start in starts:
+            self.file.seek(start)
+            if self.file.read(4) != _ITEM:
+                return False
+        return True
+
+    def _scan(self, first: int) -> list[int]:
+        """Find the frames from the fragments alone: one each, or else by the marker that a frame begins with."""
+        fragments: list[int] = []
+        begins: list[bool] = []
+        position = first
+        while position < self.size:
+            length = self._item(position)
+            if length is None:
+                break
+            fragments.append(position)
+            begins.append(self.file.read(6).startswith(_STARTS))
+            position += 8 + length
+            if len(fragments) > 64 * self.limits.max_frames:
+                raise Fault("the pixel data has absurdly many fragments")
+        if len(fragments) <= self.frames:
+            return fragments
+        starts = [fragment for fragment, begin in zip(fragments, begins, strict=True) if begin]
+        if len(starts) != self.frames:
+            raise Fault(
+                f"NumberOfFrames is {self.frames}, there are {len(fragments)} fragments and no usable offset table",
+                "rewrite the file with a basic offset table, for example with dcmtk's dcmconv or dcmcjpeg",
+            )
+        return starts

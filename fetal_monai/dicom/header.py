@@ -1,0 +1,304 @@
+"""The header of a DICOM file, read up to the pixels and no further, and the description of those pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from fetal_monai.dicom.limits import Fault, Limits
+from fetal_monai.dicom.source import HeaderReader, InflatingReader
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_PIXEL_DATA = 0x7FE00010
+_FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
+_OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_MAX_DEPTH = 32
+
+_KEYWORDS = """
+SpecificCharacterSet SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality Manufacturer
+ManufacturerModelName PatientID PatientName PatientBirthDate AccessionNumber StudyDate
+SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
+HighBit PixelRepresentation PixelSpacing FrameTime FrameTimeVector CineRate RecommendedDisplayFrameRate
+SequenceOfUltrasoundRegions WindowCenter WindowWidth VOILUTFunction VOILUTSequence RescaleIntercept RescaleSlope
+ModalityLUTSequence RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor
+BluePaletteColorLookupTableDescriptor RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
+BluePaletteColorLookupTableData SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData
+SegmentedBluePaletteColorLookupTableData PaletteColorLookupTableUID
+""".split()  # noqa: SIM905  # a list of fifty quoted words reads worse
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return tag
+
+
+_WANTED = frozenset(_tag(keyword) for keyword in _KEYWORDS)
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """What the Image Pixel module (PS3.3 C.7.6.3) says of the frames, checked.
+
+    Args:
+        rows: height of a frame in pixels.
+        columns: width of a frame in pixels.
+        frames: number of frames, 1 for a still.
+        samples: samples per pixel, 1 or 3.
+        photometric: PhotometricInterpretation.
+        planar: whether the three samples are stored one plane after the other.
+        bits_allocated: bits of one stored sample: 8, 16 or 32.
+        bits_stored: bits of it that carry the value.
+        high_bit: position of the value's highest bit.
+        signed: whether values are two's complement.
+    """
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    planar: bool
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+
+
+@dataclass
+class Header:
+    """A parsed header and where the pixels begin.
+
+    Args:
+        dataset: the elements that this package uses; all others were skipped.
+        transfer_syntax: TransferSyntaxUID, as declared or, where there is none, as detected.
+        little_endian: the byte order of the data set.
+        file: where the pixels are read from (the file itself, or its inflated stream).
+        pixel_offset: offset of the value of PixelData in `file`, or None when there is none.
+        pixel_vr: its value representation, or None in implicit VR.
+        pixel_length: its length in bytes, or None when undefined (encapsulated).
+        offset_table: (offset, length) of the value of the Extended Offset Table, if there is one.
+    """
+
+    dataset: Dataset
+    transfer_syntax: str
+    little_endian: bool
+    file: BinaryIO
+    pixel_offset: int | None = None
+    pixel_vr: str | None = None
+    pixel_length: int | None = None
+    offset_table: tuple[int, int] | None = None
+
+
+def read_header(file: BinaryIO, limits: Limits) -> Header:
+    """Read a header, skipping what is not wanted without parsing it.
+
+    Args:
+        file: an open, buffered, seekable file.
+        limits: caps on the header's size.
+
+    Returns:
+        The header; its `dataset` has no pixel data.
+
+    Raises:
+        Fault: if it is not DICOM, or cannot be parsed.
+    """
+    start = _start_of_data(file)
+    meta = Dataset()
+    file.seek(start)
+    if _peek_group(file) == 2:
+        guarded = HeaderReader(file, limits)
+        meta = read_dataset(cast("BinaryIO", guarded), False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    syntax = str(meta.get("TransferSyntaxUID", "") or "")
+    implicit, little, syntax = _encoding(file, syntax)
+    stream = file
+    if syntax == DeflatedExplicitVRLittleEndian:
+        stream = io.BufferedReader(InflatingReader(file, file.tell(), limits))
+    header = Header(Dataset(), syntax, little, stream)
+    _read_elements(header, implicit, HeaderReader(stream, limits))
+    return header
+
+
+def _start_of_data(file: BinaryIO) -> int:
+    lead = file.read(132)
+    if not lead:
+        raise Fault("the file is empty", "copy it again from the source")
+    if lead[128:] == b"DICM":
+        return 132
+    # Files from before Part 10 start with group 2 or 8 at once, in either byte order.
+    if len(lead) > 16 and lead[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08") and lead[3] + lead[2] < 0x60:
+        return 0
+    raise Fault(
+        "this is not a DICOM file", "give a DICOM file; images of other formats load through MONAI's own readers"
+    )
+
+
+def _peek_group(file: BinaryIO) -> int:
+    head = file.read(2)
+    file.seek(-len(head), io.SEEK_CUR)
+    return int.from_bytes(head, "little")
+
+
+def _encoding(file: BinaryIO, syntax: str) -> tuple[bool, bool, str]:
+    """Whether the data set is implicit VR and little endian; the syntax, detected when the meta group has none."""
+    if not syntax:
+        head = file.read(6)
+        file.seek(-len(head), io.SEEK_CUR)
+        little = head[:2] < b"\x01\x00" or head[1:2] == b"\x00"
+        implicit = not (head[4:6].isalpha() and head[4:6].isupper())
+        detected = ImplicitVRLittleEndian if implicit else (ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
+        return implicit, little, str(detected)
+    return syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian, syntax
+
+
+def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> None:
+    little = header.little_endian
+    found: list[tuple[int, str | None, int, int]] = []
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        # Undefined lengths that nobody wants, and everything from the pixels on, are taken in hand below.
+        if tag >= _OFFSETS or (length == _UNDEFINED and tag not in _WANTED):
+            found.append((int(tag), vr, length, guarded.tell()))
+            return True
+        return False
+
+    while True:
+        found.clear()
+        part = read_dataset(cast("BinaryIO", guarded), implicit, little, stop_when=stop, specific_tags=list(_WANTED))
+        header.dataset.update(part)
+        if not found:
+            return
+        tag, vr, length, value = found[0]
+        if tag == _PIXEL_DATA:
+            header.pixel_offset, header.pixel_vr = value, vr
+            header.pixel_length = None if length == _UNDEFINED else length
+            return
+        if tag in _FLOAT_PIXELS:
+            raise Fault("the pixels are floating point numbers", "this is no ultrasound image; leave it out")
+        if tag > _PIXEL_DATA and length == _UNDEFINED:
+            return
+        if tag == _OFFSETS:
+            header.offset_table = (value, length)
+        guarded.seek(value)
+        if length == _UNDEFINED:
+            _skip_undefined(guarded, implicit, little)
+        else:
+            guarded.seek(value + length)
+
+
+def _skip_undefined(guarded: HeaderReader, implicit: bool, little: bool) -> None:
+    """Step over a value of undefined length, building nothing (PS3.5 7.5)."""
+    order = "<" if little else ">"
+    closers = [_SEQUENCE_END]  # what ends each level that is open
+    while closers:
+        head = guarded.read(8)
+        if len(head) < 8:
+            raise Fault("the file ends inside its header")
+        group, element, length = struct.unpack(f"{order}HHL", head)
+        tag = group << 16 | element
+        if tag in (_ITEM_END, _SEQUENCE_END):
+            if closers.pop() != tag:
+                raise Fault("the header's sequences are not closed properly")
+            continue
+        in_sequence = closers[-1] == _SEQUENCE_END
+        if in_sequence and tag != _ITEM:
+            raise Fault("the header holds something other than an item in a sequence")
+        if not in_sequence and not implicit and head[4:6].isalpha():
+            length = _explicit_length(guarded, head, order)
+        if length == _UNDEFINED:
+            closers.append(_ITEM_END if in_sequence else _SEQUENCE_END)
+        else:
+            guarded.seek(length, io.SEEK_CUR)
+        if len(closers) > _MAX_DEPTH:
+            raise Fault(f"the header nests deeper than {_MAX_DEPTH} sequences")
+
+
+def _explicit_length(guarded: HeaderReader, head: bytes, order: str) -> int:
+    long = head[4:6] in _LONG_VRS
+    raw = guarded.read(4).ljust(4, b"\0") if long else head[6:]
+    return int(struct.unpack(f"{order}{'L' if long else 'H'}", raw)[0])
+
+
+def _integer(dataset: Dataset, keyword: str, default: int | None, low: int, high: int) -> int:
+    value = dataset.get(keyword)
+    if value in (None, ""):
+        if default is None:
+            raise Fault(f"{keyword} is missing")
+        return default
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise Fault(f"{keyword} is {str(value)[:40]!r}, not a number") from None
+    if not low <= number <= high:
+        raise Fault(f"{keyword} is {number}, outside of {low} to {high}")
+    return number
+
+
+def pixel_layout(header: Header, limits: Limits) -> PixelLayout:
+    """Check the description of the pixels against reason and the limits.
+
+    Args:
+        header: the parsed header.
+        limits: caps on the size of a frame and on their number.
+
+    Returns:
+        The layout.
+
+    Raises:
+        Fault: if there are no pixels, or the description is missing, contradictory or above a limit.
+    """
+    dataset = header.dataset
+    if header.pixel_offset is None:
+        raise Fault("the file has no pixel data", "leave it out: it is a report or a structure, not an image")
+    rows = _integer(dataset, "Rows", None, 1, 65535)
+    columns = _integer(dataset, "Columns", None, 1, 65535)
+    frames = _integer(dataset, "NumberOfFrames", 1, 1, 2**31 - 1)
+    samples = _integer(dataset, "SamplesPerPixel", 1, 1, 4)
+    bits = _integer(dataset, "BitsAllocated", None, 1, 64)
+    stored = _integer(dataset, "BitsStored", bits, 1, 64)
+    high = _integer(dataset, "HighBit", stored - 1, 0, 63)
+    photometric = str(dataset.get("PhotometricInterpretation") or ("RGB" if samples == 3 else "MONOCHROME2")).strip()
+    if samples not in (1, 3):
+        raise Fault(f"SamplesPerPixel is {samples}, not 1 or 3")
+    if bits not in (8, 16, 32):
+        raise Fault(f"BitsAllocated is {bits}, not 8, 16 or 32", "this is no ultrasound image; leave it out")
+    if stored > bits or not stored - 1 <= high < bits:
+        raise Fault(f"BitsStored {stored} and HighBit {high} do not fit in BitsAllocated {bits}")
+    for name, value, cap in (
+        ("rows x columns", rows * columns, limits.max_frame_pixels),
+        ("frames", frames, limits.max_frames),
+        ("rows x columns x frames", rows * columns * frames, limits.max_total_pixels),
+        ("decoded bytes of a frame", rows * columns * samples * bits // 8, limits.max_frame_bytes),
+    ):
+        if value > cap:
+            raise Fault(
+                f"{name} {value} exceed the limit of {cap}", "the header is damaged; or raise the field of Limits"
+            )
+    return PixelLayout(
+        rows=rows,
+        columns=columns,
+        frames=frames,
+        samples=samples,
+        photometric=photometric,
+        planar=samples == 3 and _integer(dataset, "PlanarConfiguration", 0, 0, 1) == 1,
+        bits_allocated=bits,
+        bits_stored=stored,
+        high_bit=high,
+        signed=_integer(dataset, "PixelRepresentation", 0, 0, 1) == 1,
+    )

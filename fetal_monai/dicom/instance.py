@@ -1,0 +1,250 @@
+"""One open DICOM instance: frames on demand, each at the price of one frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_monai.dicom.colour import to_rgb8, upsample_422
+from fetal_monai.dicom.decoders import Samples, decode_compressed, is_encapsulated, unpack, unsupported
+from fetal_monai.dicom.encapsulation import FrameTable
+from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.grayscale import to_grey8
+from fetal_monai.dicom.header import Header, PixelLayout, pixel_layout, read_header
+from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
+from fetal_monai.dicom.metadata import frame_metadata
+from fetal_monai.dicom.palette import palette_planes
+from fetal_monai.errors import DicomReadError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NATIVE = frozenset(f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".2", ".1.99"))
+_HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
+
+
+class UltrasoundInstance:
+    """A DICOM image file, opened: its header is read, its frames wait.
+
+    Use it as a context manager. It is not meant for two threads at once.
+
+    Args:
+        path: the file.
+        limits: caps against hostile or broken files.
+
+    Raises:
+        DicomReadError: if the file cannot be opened or is not a DICOM image.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.path = fspath(path)
+        self._limits = limits
+        self._file = cast("io.BufferedReader", None)
+        with self._blame(None):
+            if Path(self.path).is_dir():
+                raise Fault("this is a directory", "give a file; `index_dicom` lists the files of a folder")
+            self._file = open(self.path, "rb")  # noqa: PTH123, SIM115  # closed by close()
+        try:
+            with self._blame(None):
+                self.header: Header = read_header(self._file, limits)
+                self.layout: PixelLayout = pixel_layout(self.header, limits)
+                self._size = self._file.seek(0, io.SEEK_END)
+                self._table = self._frame_table()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.layout.frames
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Stream the frames, one in memory at a time."""
+        return (self.frame(index) for index in range(len(self)))
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Decode one frame.
+
+        Args:
+            index: zero-based; -1 (`STILL`) stands for the only frame of a still.
+
+        Returns:
+            (3, rows, columns) uint8 RGB, contiguous.
+
+        Raises:
+            DicomReadError: if there is no such frame or it cannot be decoded.
+        """
+        with self._blame(None if index == STILL else index):
+            return self._planes(self._checked(index))
+
+    def metadata(self, index: int, *, identifiers: bool = False) -> dict[str, Any]:
+        """Describe one frame; see `frame_metadata`.
+
+        Raises:
+            DicomReadError: if there is no such frame, or the header cannot be understood.
+        """
+        with self._blame(None if index == STILL else index):
+            self._checked(index)
+            return frame_metadata(self.header.dataset, self.layout, frame=index, identifiers=identifiers)
+
+    def _checked(self, index: int) -> int:
+        frames = self.layout.frames
+        if index == STILL and frames > 1:
+            raise Fault(
+                f"this is a clip of {frames} frames and no frame was asked for", f"name one from 0 to {frames - 1}"
+            )
+        if not STILL <= index < frames:
+            raise Fault(
+                f"there is no such frame: the file has {frames}",
+                f"use a frame from 0 to {frames - 1}" if frames > 1 else "use -1 or 0 for a still",
+            )
+        return max(index, 0)
+
+    def _frame_table(self) -> FrameTable | None:
+        header = self.header
+        if header.transfer_syntax in _NATIVE:
+            if header.pixel_length is None:
+                raise Fault("the pixel data is in fragments, but its transfer syntax is uncompressed")
+            return None
+        if not is_encapsulated(header.transfer_syntax):
+            raise unsupported(header.transfer_syntax)
+        if header.pixel_length is not None:
+            raise Fault("the pixel data is not in fragments, but its transfer syntax is compressed")
+        return FrameTable(
+            cast("BinaryIO", self._file.raw),
+            cast("int", header.pixel_offset),
+            self.layout.frames,
+            self._size,
+            self._limits,
+            header.offset_table,
+        )
+
+    def _planes(self, index: int) -> NDArray[np.uint8]:
+        layout, header = self.layout, self.header
+        if self._table is None:
+            samples = self._native(index)
+        else:
+            samples = decode_compressed(self._table.read(index), header.transfer_syntax, layout)
+        if samples.array.ndim == 3:
+            return _split(to_rgb8(samples.array, samples.photometric, samples.bits))
+        if samples.photometric == "PALETTE COLOR":
+            return palette_planes(samples, header.dataset, little_endian=header.little_endian)
+        if samples.photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+            raise Fault(f"the photometric interpretation {samples.photometric[:40]!r} is unknown for single samples")
+        grey = to_grey8(samples, header.dataset, little_endian=header.little_endian)
+        return np.stack([grey, grey, grey])
+
+    def _native(self, index: int) -> Samples:
+        layout = self.layout
+        rows, columns, width = layout.rows, layout.columns, layout.bits_allocated // 8
+        length = cast("int", self.header.pixel_length)
+        full = rows * columns * layout.samples * width
+        half = layout.samples == 3 and layout.photometric in _HALF_CHROMA and length < full * layout.frames
+        raw = self._read_native(index, rows * columns * 2 if half else full)
+        if half:
+            if width != 1:
+                raise Fault(f"4:2:2 pixels of {layout.bits_allocated} bits are not defined")
+            return Samples(upsample_422(raw, rows, columns), layout.photometric, 8, signed=False)
+        array = raw.view(f"{'<' if self.header.little_endian else '>'}u{width}")
+        if layout.planar:
+            array = array.reshape(layout.samples, rows, columns).transpose(1, 2, 0)
+        else:
+            array = array.reshape((rows, columns, layout.samples) if layout.samples == 3 else (rows, columns))
+        return unpack(array.astype(array.dtype.newbyteorder("="), copy=False), layout)
+
+    def _read_native(self, index: int, size: int) -> NDArray[np.uint8]:
+        header = self.header
+        start = index * size
+        if start + size > cast("int", header.pixel_length):
+            raise Fault(f"the pixel data has {header.pixel_length} bytes, the frame would end at byte {start + size}")
+        swapped = not header.little_endian and header.pixel_vr == "OW" and self.layout.bits_allocated == 8
+        odd, end = (start % 2, (start + size) % 2) if swapped else (0, 0)
+        header.file.seek(cast("int", header.pixel_offset) + start - odd)
+        raw = header.file.read(size + odd + end)
+        if len(raw) < size + odd:
+            raise Fault("the file is truncated inside the frame", "copy it again from the source")
+        data = np.frombuffer(raw, np.uint8)
+        if swapped:  # bytes travel in big-endian words (PS3.5 8.1.2)
+            data = data[: len(data) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
+        return data[odd : odd + size]
+
+    @contextmanager
+    def _blame(self, frame: int | None) -> Iterator[None]:
+        """Turn whatever goes wrong with these bytes into the one error that names the file."""
+        try:
+            yield
+        except Fault as fault:
+            raise DicomReadError(self.path, fault.cause, fault.remedy, frame=frame) from fault.__cause__
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DicomReadError(
+                self.path, f"it cannot be read: {reason}", "check the path and its rights", frame=frame
+            ) from error
+        except Exception as error:  # parsers and decoders of many hands meet damaged bytes here
+            cause = f"it is damaged: {type(error).__name__}: {str(error)[:200]}"
+            raise DicomReadError(
+                self.path, cause, "export the file again from the scanner or the archive", frame=frame
+            ) from error
+
+
+def _split(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) to contiguous (3, H, W): OpenCV does in a fraction of numpy's time."""
+    planes = np.empty((3, *rgb.shape[:2]), np.uint8)
+    cv2.split(np.ascontiguousarray(rgb), list(planes))
+    return planes
+
+
+def read_frame(path: str | PathLike[str], frame: int = STILL, *, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """Read one frame of a DICOM file.
+
+    Args:
+        path: the file, or a `FrameRef`, whose frame is then used.
+        frame: zero-based frame of a clip, or -1 for a still.
+        limits: caps against hostile or broken files.
+
+    Returns:
+        (3, rows, columns) uint8 RGB.
+
+    Raises:
+        DicomReadError: if the file or the frame cannot be read.
+    """
+    with UltrasoundInstance(path, limits=limits) as instance:
+        return instance.frame(getattr(path, "frame", frame))
+
+
+def iter_frames(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Iterator[NDArray[np.uint8]]:
+    """Stream the frames of a clip (or the one of a still): one frame is in memory at a time.
+
+    Args:
+        path: the file.
+        limits: caps against hostile or broken files.
+
+    Yields:
+        (3, rows, columns) uint8 RGB, in order.
+
+    Raises:
+        DicomReadError: if the file or a frame cannot be read.
+    """
+    with UltrasoundInstance(path, limits=limits) as instance:
+        yield from instance
