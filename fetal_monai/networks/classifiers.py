@@ -7,6 +7,10 @@ from typing import Optional, Union
 
 import torch
 from torch import nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
+from typing_extensions import Self
+
+from fetal_monai.recorded import Recorded
 
 # TorchScript reads annotations itself and knows Optional and Union better than their newer spelling.
 Logits = Union[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]  # noqa: UP007
@@ -34,22 +38,26 @@ def _pool(features: torch.Tensor) -> torch.Tensor:
     return nn.functional.adaptive_avg_pool2d(features, 1).flatten(1)
 
 
-class _Classifier(nn.Module):
-    """What both classifiers share: frozen backbones whose BatchNorm statistics stay as they are."""
+class _Classifier(Recorded, nn.Module):
+    """What both classifiers share: frozen backbones, whose BatchNorm statistics and dropout must rest as well."""
 
-    def __init__(self, backbones: dict[str, nn.Module], *, freeze_backbones: bool) -> None:
+    def __init__(self, *, freeze_backbones: bool) -> None:
         super().__init__()
         self.freeze_backbones = freeze_backbones
-        for name, backbone in backbones.items():
-            self.add_module(name, backbone.requires_grad_(not freeze_backbones))
-        self._backbone_names = list(backbones)
 
-    def train(self, mode: bool = True) -> _Classifier:
-        """Switch to training or evaluation; frozen backbones stay in evaluation, so BatchNorm and dropout are still."""
+    def _backbones(self) -> list[nn.Module]:
+        return [child for name, child in self.named_children() if name.startswith("backbone")]
+
+    def _freeze(self) -> None:
+        for backbone in self._backbones():
+            backbone.requires_grad_(not self.freeze_backbones)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; frozen backbones stay in evaluation."""
         super().train(mode)
         if self.freeze_backbones:
-            for name in self._backbone_names:
-                getattr(self, name).train(False)
+            for backbone in self._backbones():
+                backbone.train(False)
         return self
 
 
@@ -94,9 +102,10 @@ class DualBranchClassifier(_Classifier):
         zero_init_head: bool = False,
     ) -> None:
         channels = _out_channels(shallow, "shallow"), _out_channels(detailed, "detailed")
-        super().__init__(
-            {"backbone_shallow": shallow, "backbone_detailed": detailed}, freeze_backbones=freeze_backbones
-        )
+        super().__init__(freeze_backbones=freeze_backbones)
+        self.backbone_shallow = shallow
+        self.backbone_detailed = detailed
+        self._freeze()
         self.num_classes = num_classes
         self.shallow_size = [int(side) for side in shallow_size]
         self.alpha = nn.Parameter(torch.tensor(0.5)) if gate else None
@@ -117,8 +126,8 @@ class DualBranchClassifier(_Classifier):
             the fine branch, which `monai.losses.DeepSupervisionLoss` takes as they are.
         """
         shallow, detailed = self._branches(image, image_shallow)
-        logits = self.head(self.dropout(self._fuse(shallow, detailed)))
-        if not torch.jit.is_scripting():
+        logits: torch.Tensor = self.head(self.dropout(self._fuse(shallow, detailed)))
+        if not is_scripting():  # noqa: SIM102 (TorchScript must see this condition alone)
             if self.training and self.auxiliary_shallow is not None and self.auxiliary_detailed is not None:
                 return logits, self.auxiliary_shallow(shallow), self.auxiliary_detailed(detailed)
         return logits
@@ -182,7 +191,9 @@ class SingleBranchClassifier(_Classifier):
         zero_init_head: bool = False,
     ) -> None:
         channels = _out_channels(backbone, "backbone")
-        super().__init__({"backbone": backbone}, freeze_backbones=freeze_backbones)
+        super().__init__(freeze_backbones=freeze_backbones)
+        self.backbone = backbone
+        self._freeze()
         self.num_classes = num_classes
         self.dropout = nn.Dropout(dropout)
         self.head = _linear(channels, num_classes, zero=zero_init_head)
@@ -190,10 +201,11 @@ class SingleBranchClassifier(_Classifier):
     def forward(
         self,
         image: torch.Tensor,
-        image_shallow: Optional[torch.Tensor] = None,  # noqa: ARG002, UP045
+        image_shallow: Optional[torch.Tensor] = None,  # noqa: UP045
     ) -> torch.Tensor:
         """Map float (B, 3, H, W) to logits (B, C); a second view is accepted and unused, so that pipelines fit."""
-        return self.head(self.dropout(self.forward_features(image)))
+        logits: torch.Tensor = self.head(self.dropout(self.forward_features(image, image_shallow)))
+        return logits
 
     @torch.jit.export
     def forward_features(

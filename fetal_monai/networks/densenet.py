@@ -7,11 +7,12 @@ from monai.networks.nets import DenseNet
 from torch import nn
 
 from fetal_monai.networks.errors import unknown_backbone
+from fetal_monai.recorded import Recorded
 
 _BLOCKS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 
 
-class DenseNetBackbone(DenseNet):
+class DenseNetBackbone(Recorded, DenseNet):
     """DenseNet up to its last normalisation and ReLU (Huang et al. 2017, arXiv 1608.06993), 2D, growth rate 32.
 
     Args:
@@ -36,7 +37,7 @@ class DenseNetBackbone(DenseNet):
             raise unknown_backbone("DenseNet depth", depth, _BLOCKS)
         super().__init__(spatial_dims=2, in_channels=in_channels, out_channels=1, block_config=_BLOCKS[depth])
         self.architecture = f"densenet{depth}"
-        self.out_channels: int = self.class_layers.out.in_features
+        self.out_channels: int = self.features.norm5.num_features  # type: ignore[union-attr,assignment]
         del self.class_layers
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

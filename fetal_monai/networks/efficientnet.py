@@ -1,12 +1,14 @@
-"""EfficientNet-B0 to B7 and EfficientNet-Lite0 as backbones: MONAI's network without its classifier, for any view size."""
+"""EfficientNet-B0 to B7 and Lite0 as backbones: MONAI's network without its classifier, for any view size."""
 
 from __future__ import annotations
 
 import torch
 from monai.networks.nets import EfficientNet
+from monai.networks.nets.efficientnet import MBConvBlock
 from torch import nn
 
 from fetal_monai.networks.errors import unknown_backbone
+from fetal_monai.recorded import Recorded
 
 # Width and depth multipliers (Tan and Le 2019, table 8 of the code release); Lite0 is B0 without SE and with ReLU6.
 _MULTIPLIERS = {
@@ -34,8 +36,8 @@ _STAGES = (
 class SamePadding(nn.Module):
     """Zero padding as TensorFlow's "same", computed from each image: the extra row and column go below and right.
 
-    The published weights were trained with it. MONAI pads for one square size fixed at construction instead, which shifts
-    the sampling grid of every view whose side differs from it in parity at some stage.
+    The published weights were trained with it. MONAI pads for one square size fixed at construction instead, which
+    shifts the sampling grid of every view whose side differs from it in parity at some stage.
 
     Args:
         kernel_size: side of the kernel of the convolution that follows.
@@ -55,11 +57,11 @@ class SamePadding(nn.Module):
         return nn.functional.pad(image, (across // 2, across - across // 2, down // 2, down - down // 2))
 
 
-class EfficientNetBackbone(EfficientNet):
+class EfficientNetBackbone(Recorded, EfficientNet):
     """EfficientNet up to and including its last 1 x 1 convolution (Tan and Le 2019, arXiv 1905.11946).
 
-    Lite0 (the TensorFlow authors' variant for phones) has no squeeze-and-excitation and uses ReLU6: about a third faster
-    on a CPU. Construction draws random weights and never downloads; see `fetal_monai.networks.load_imagenet`.
+    Lite0, the authors' variant for phones, has no squeeze-and-excitation and uses ReLU6. Construction draws random
+    weights and never downloads; see `fetal_monai.networks.load_imagenet`.
 
     Args:
         variant: "b0" to "b7", or "lite0".
@@ -95,27 +97,29 @@ class EfficientNetBackbone(EfficientNet):
         self.architecture = f"efficientnet-{variant}"
         self.out_channels: int = self._fc.in_features
         del self._fc, self._dropout, self._avg_pooling
-        for module in self.modules():
-            if hasattr(module, "_swish"):
-                # The memory-efficient swish of MONAI cannot be scripted, and torch's own SiLU is as frugal.
-                module._swish = nn.ReLU6() if lite else nn.SiLU()
-            _pad_by_image(module)
-        if lite:
-            # TorchScript compiles the branch that `has_se` skips, so it must find the names.
-            for stack in self._blocks:
-                for block in stack:
-                    block._se_adaptpool = block._se_reduce = block._se_expand = nn.Identity()
-                    block._se_reduce_padding = block._se_expand_padding = nn.Identity()
+        # MONAI's memory-efficient swish cannot be scripted, and torch's own SiLU is as frugal.
+        activation = nn.ReLU6() if lite else nn.SiLU()
+        self._swish = activation
+        _pad_by_image(self)
+        for block in self.modules():
+            if isinstance(block, MBConvBlock):
+                block.register_module("_swish", activation)
+                _pad_by_image(block)
+                if lite:
+                    # TorchScript compiles the branch that `has_se` skips, so it must find the names.
+                    for name in ("adaptpool", "reduce", "expand", "reduce_padding", "expand_padding"):
+                        block.register_module(f"_se_{name}", nn.Identity())
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map float (B, in_channels, H, W), scaled to [-1, 1], to (B, out_channels, ceil(H / 32), ceil(W / 32))."""
         x = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(image))))
         x = self._blocks(x)
-        return self._swish(self._bn1(self._conv_head(self._conv_head_padding(x))))
+        features: torch.Tensor = self._swish(self._bn1(self._conv_head(self._conv_head_padding(x))))
+        return features
 
 
 def _pad_by_image(module: nn.Module) -> None:
-    """Replace the padders fixed for one size: by the convolution's own padding, or by `SamePadding` where it strides."""
+    """Replace padders made for one size: by the convolution's own padding, or by `SamePadding` where it strides."""
     for name, conv in list(module.named_children()):
         if not isinstance(conv, nn.Conv2d) or not hasattr(module, f"{name}_padding"):
             continue

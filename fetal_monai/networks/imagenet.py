@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import nn
@@ -71,7 +72,7 @@ PUBLISHED = {
 
 
 def weights_folder() -> Path:
-    """Return the folder where torch.hub keeps checkpoints (set by TORCH_HOME): files fetched by other tools are found."""
+    """Return the folder where torch.hub keeps checkpoints (TORCH_HOME moves it), so that files are shared with it."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -85,8 +86,9 @@ def load_imagenet(
 
     Args:
         network: a classifier with modules named `backbone*`, or one backbone.
-        files: a file for a backbone, by its name (`backbone_shallow`, `backbone_detailed`, `backbone`), in the key layout
-            of efficientnet_pytorch, torchvision or timm. Backbones not named use the published file of their architecture.
+        files: a file for a backbone, by its name (`backbone_shallow`, `backbone_detailed`, `backbone`), in the key
+            layout of efficientnet_pytorch, torchvision or timm. A backbone not named uses the file published for its
+            architecture.
         folder: where published files lie; default `weights_folder()`. EfficientNet-Lite0 comes from a Python package.
 
     Returns:
@@ -135,15 +137,18 @@ def find_published(backbone: nn.Module, name: str = "backbone", folder: str | Pa
         remedy = f"fetch {published.url} and put it there, or run: fetal-monai fetch-weights {architecture}"
         raise InputError(path, [f"the ImageNet weights of {architecture} are not there; {remedy}"])
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
+        digest = _sha256(file)
     if not digest.startswith(published.sha256_prefix):
         problem = f"its SHA-256 begins {digest[:8]} instead of {published.sha256_prefix}; delete it and fetch it again"
         raise InputError(path, [problem])
     return path
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _lite0_package_file(file: str) -> Path:

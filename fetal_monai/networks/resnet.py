@@ -6,15 +6,16 @@ import torch
 from monai.networks.nets import ResNet, ResNetBlock, ResNetBottleneck
 
 from fetal_monai.networks.errors import unknown_backbone
+from fetal_monai.recorded import Recorded
 
-_LAYERS: dict[int, tuple[type[ResNetBlock] | type[ResNetBottleneck], list[int]]] = {
+_LAYERS: dict[int, tuple[type[ResNetBlock | ResNetBottleneck], list[int]]] = {
     18: (ResNetBlock, [2, 2, 2, 2]),
     34: (ResNetBlock, [3, 4, 6, 3]),
     50: (ResNetBottleneck, [3, 4, 6, 3]),
 }
 
 
-class ResNetBackbone(ResNet):
+class ResNetBackbone(Recorded, ResNet):
     """ResNet up to its last stage (He et al. 2015, arXiv 1512.03385), 2D, laid out as torchvision's.
 
     Args:
@@ -54,5 +55,5 @@ class ResNetBackbone(ResNet):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map float (B, in_channels, H, W) to (B, out_channels, ceil(H / 32), ceil(W / 32))."""
         x = self.maxpool(self.act(self.bn1(self.conv1(image))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x
+        features: torch.Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return features

@@ -18,8 +18,8 @@ _SHOWN = 4  # keys listed of each kind
 def read_state_dict(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     """Read the tensors of a checkpoint on the CPU; anything that would run code is refused.
 
-    A state dict may lie under the key `state_dict`, `model` or `network`, and its keys may carry the prefix `module.` of a
-    network that was trained in parallel.
+    A state dict may lie under the key `state_dict`, `model` or `network`, and its keys may have the prefix `module.` of
+    a network that was trained in parallel.
 
     Args:
         path: a file written by torch.save.
