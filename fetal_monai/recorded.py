@@ -30,6 +30,8 @@ class Recorded:
     """
 
     _recorded_config: dict[str, Any]
+    __jit_unused_properties__ = ("config",)  # TorchScript would compile properties of a module
+    __jit_ignored_attributes__ = ("_recorded_config",)  # and read annotations that it does not know
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
