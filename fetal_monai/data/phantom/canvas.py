@@ -24,6 +24,7 @@ class Canvas:
     Attributes:
         echo: scattering strength, dB.
         loss: extra attenuation, dB per mm.
+        grain: slow variation of the echo strength of all tissue, dB.
         flow: blood velocity towards the probe, -1 to 1.
         doppler: whether the operator has switched colour Doppler on; `box` is then its window as
             (first depth mm, last depth mm, first fraction of the field of view, last fraction).
@@ -35,6 +36,7 @@ class Canvas:
         self.echo = np.zeros(sector.shape, np.float32)
         self.loss = np.zeros(sector.shape, np.float32)
         self.flow = np.zeros(sector.shape, np.float32)
+        self.grain = np.zeros(sector.shape, np.float32)
         self.doppler = False
         self.box = (0.0, 0.0, 0.0, 0.0)
 
@@ -44,26 +46,37 @@ class Canvas:
         if loss is not None:
             self.loss += mask * (np.float32(loss) - self.loss)
 
+    def finish(self) -> None:
+        """Give tissue its grain; fluid stays smooth."""
+        self.echo += self.grain * np.clip((self.echo + 30) / 15, 0, 1)
+
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an anatomy lies: `centre` in mm, turned by `angle`, magnified by `scale`, mirrored if `flip`."""
+    """Where an anatomy lies: at `centre` (mm), turned by `angle`, magnified by `scale`, mirrored (`flip`, `invert`)."""
 
     centre: Point
     angle: float
     scale: float
     flip: bool
-    bend: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    invert: bool = False
+    bend: tuple[float, ...] = (0.0,) * 8
 
     def local(self, x: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Coordinates of the anatomy itself, mm; `bend` (two amplitudes mm, two phases) keeps outlines imperfect."""
+        """Coordinates of the anatomy itself, mm; `bend` keeps outlines imperfect.
+
+        It holds amplitude (mm) and phase of a slow and of a quick wave, for either direction.
+        """
         u, v = shapes.turned(x, z, self.centre, self.angle)
-        u, v = u / np.float32(-self.scale if self.flip else self.scale), v / np.float32(self.scale)
-        first, second, phase, other_phase = self.bend
-        wave = np.float32(2 * math.pi / 70)
+        u, v = (
+            u / np.float32(-self.scale if self.flip else self.scale),
+            v / np.float32(-self.scale if self.invert else self.scale),
+        )
+        slow, quick = np.float32(2 * math.pi / 75), np.float32(2 * math.pi / 23)
+        a, b, c, d, e, f, g, h = (np.float32(value) for value in self.bend)
         return (
-            u + np.float32(first) * np.sin(v * wave + np.float32(phase)),
-            v + np.float32(second) * np.sin(u * wave + np.float32(other_phase)),
+            u + a * np.sin(v * slow + b) + c * np.sin((v + u) * quick + d),
+            v + e * np.sin(u * slow + f) + g * np.sin((u - v) * quick + h),
         )
 
 

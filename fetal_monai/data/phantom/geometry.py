@@ -68,8 +68,8 @@ class Sector:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(samples, lines) of the polar arrays: about one sample per pixel, one line per 2.5 columns."""
-        return round(0.9 * self.rows), round(0.4 * self.cols)
+        """(samples, lines) of the polar arrays: about one sample per pixel, one line per 2.7 columns."""
+        return round(0.8 * self.rows), round(0.37 * self.cols)
 
     @property
     def mm_per_sample(self) -> float:
@@ -107,7 +107,9 @@ class Sector:
         x = (np.arange(self.cols, dtype=np.float32)[None] - np.float32(col0)) * np.float32(self.mm_per_pixel)
         z = (np.arange(self.rows, dtype=np.float32)[:, None] - np.float32(row0)) * np.float32(self.mm_per_pixel)
         z = z + np.float32(self.probe.radius_mm)
-        r, angle = np.hypot(x, z), np.arctan2(x, z)
+        shape = (self.rows, self.cols)
+        r, angle = cv2.cartToPolar(np.broadcast_to(z, shape).copy(), np.broadcast_to(x, shape).copy())
+        angle = np.where(angle > np.pi, angle - np.float32(2 * np.pi), angle)
         line = (angle / self.probe.half_angle + 1) * (lines - 1) / 2
         sample = (r - self.probe.radius_mm) / self.mm_per_sample
         return line.astype(np.float32), sample.astype(np.float32)

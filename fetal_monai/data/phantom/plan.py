@@ -47,7 +47,7 @@ class PhantomSpec:
     seed: int = 0
     size: tuple[int, int] = (480, 640)
     imbalance: float = 8.0
-    clip_share: float = 0.1
+    clip_share: float = 0.08
     rgb_share: float = 0.08
 
     def __post_init__(self) -> None:

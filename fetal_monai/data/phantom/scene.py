@@ -60,7 +60,8 @@ def compose(patient: Style, size: tuple[int, int], frames: int, seed: tuple[int,
         angle=math.radians(float(rng.normal(0, 13))),
         scale=depth / NOMINAL_DEPTH_MM * float(rng.uniform(0.9, 1.08)),
         flip=bool(rng.random() < 0.5),
-        bend=(float(rng.uniform(0, 1.6)), float(rng.uniform(0, 1.6)), *rng.uniform(0, 6.3, 2).tolist()),
+        invert=bool(rng.random() < 0.25),
+        bend=tuple((rng.uniform(0, 1, 8) * np.tile((2.5, 6.3, 0.45, 6.3), 2)).tolist()),
     )
     drift = (*rng.normal(0, 0.7, 2).tolist(), float(rng.normal(0, 0.012)), float(rng.uniform(0.4, 0.9)))
     sector = Sector(style.probe, rows=size[0], cols=size[1])
@@ -92,7 +93,8 @@ def render(scene: Scene, plane: str) -> UInt8Array:
         draw_womb(canvas, scene.style.maternal_mm, (right * step, 0.0), np.random.default_rng([*scene.seed, 2]))
         sketch = Sketch(canvas, pose, presence=math.exp(-((away / 4.0) ** 2)))
         draw(sketch, np.random.default_rng([*scene.seed, 3]))
+        canvas.finish()
         shown.append(show(screen, form_image(canvas, noise, scene.style.processing), canvas, scene.style.tint))
-        # Speckle decorrelates little by little while tissue moves.
-        noise = np.float32(0.9) * noise + np.float32(math.sqrt(1 - 0.81)) * scattering(shape, looks, rng)
+        if frame + 1 < scene.frames:  # speckle decorrelates little by little while tissue moves
+            noise = np.float32(0.9) * noise + np.float32(math.sqrt(1 - 0.81)) * scattering(shape, looks, rng)
     return np.stack(shown)

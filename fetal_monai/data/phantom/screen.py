@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import cv2
 import numpy as np
 
@@ -52,17 +54,15 @@ def empty_screen(style: Style, sector: Sector) -> UInt8Array:
 def show(screen: UInt8Array, grey: UInt8Array, canvas: Canvas, tint: tuple[float, float, float]) -> UInt8Array:
     """Return a copy of the (rows, cols, 3) screen with the polar image on it, and its colour Doppler if that is on."""
     sector = canvas.sector
-    shown = screen.copy()
-    inside = sector.mask > 0
     level = sector.scan_convert(grey)
-    table = np.arange(256)[:, None] * np.array(tint)
-    shown[inside] = np.clip(table + 0.5, 0, 255).astype(np.uint8)[level[inside]]
+    table = np.clip(np.arange(256)[:, None] * np.array(tint) + 0.5, 0, 255).astype(np.uint8)
+    shown: Any = cv2.copyTo(cv2.LUT(cv2.merge([level] * 3), table[None]), sector.mask, screen.copy())
     if canvas.doppler:
-        _colour(shown, canvas)
-    return shown
+        _colour(shown, canvas, grey)
+    return cast("UInt8Array", shown)
 
 
-def _colour(shown: UInt8Array, canvas: Canvas) -> None:
+def _colour(shown: UInt8Array, canvas: Canvas, grey: UInt8Array) -> None:
     # Red flows towards the probe, blue away from it (the usual convention).
     sector = canvas.sector
     first, last, left, right = canvas.box
@@ -70,10 +70,12 @@ def _colour(shown: UInt8Array, canvas: Canvas) -> None:
     window = np.zeros(sector.shape, np.float32)
     rows = slice(round(first / sector.mm_per_sample), round(last / sector.mm_per_sample))
     window[rows, round(left * lines) : round(right * lines)] = 1
-    flow = cv2.GaussianBlur(canvas.flow, (0, 0), sigmaX=0.8, sigmaY=1.5) * window
+    # Estimates of velocity are noisy: the colour is mottled and its edge frayed.
+    noisy = canvas.flow * (np.float32(0.8) + np.float32(0.004) * cv2.blur(grey, (3, 5)))
+    flow = cv2.GaussianBlur(noisy, (0, 0), sigmaX=0.8, sigmaY=1.5) * window
     velocity = sector.scan_convert(flow)
     coloured = np.abs(velocity) > 0.3
-    strength = np.abs(velocity[coloured])[:, None]
+    strength = np.minimum(np.abs(velocity[coloured]), 1)[:, None]
     red = strength * np.array((255, 190, 0)) * np.array((1.0, 0.55, 0)) ** (1.4 - strength)
     blue = strength * np.array((0, 190, 255)) * np.array((0, 0.55, 1.0)) ** (1.4 - strength)
     shown[coloured] = np.where(velocity[coloured][:, None] > 0, red, blue).clip(0, 255).astype(np.uint8)

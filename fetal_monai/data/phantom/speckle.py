@@ -7,6 +7,7 @@ coordinates, so that speckle widens with depth as a real one does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -28,6 +29,7 @@ class Processing:
         range_db: what spans black to white.
         slope_db: error of the time gain compensation from top to bottom.
         gamma: the grey map's exponent.
+        haze: amplitude of the side lobes.
         smooth: standard deviation of the filter after log compression, samples.
     """
 
@@ -38,12 +40,18 @@ class Processing:
     range_db: float
     slope_db: float
     gamma: float
+    haze: float
     smooth: float
 
 
 def scattering(shape: tuple[int, int], looks: int, rng: np.random.Generator) -> FloatArray:
-    """Complex Gaussian scatterers as (looks, 2, samples, lines), unit variance each."""
-    return rng.standard_normal((looks, 2, *shape), dtype=np.float32)
+    """Real and imaginary scatterers as (looks, 2, samples, lines), zero mean, unit variance.
+
+    They are uniform, which is quick to draw; the sum of the many within a pulse is Gaussian all the same.
+    """
+    count = looks * 2 * shape[0] * shape[1]
+    uniform = np.frombuffer(rng.bytes(count), np.int8).reshape(looks, 2, *shape)
+    return (uniform + np.float32(0.5)) / np.float32(256 / math.sqrt(12))
 
 
 def form_image(canvas: Canvas, noise: FloatArray, processing: Processing) -> UInt8Array:
@@ -61,6 +69,8 @@ def form_image(canvas: Canvas, noise: FloatArray, processing: Processing) -> UIn
     depth = np.linspace(-0.5, 0.5, sector.shape[0], dtype=np.float32)[:, None]
     level = canvas.echo - path + np.float32(processing.slope_db) * depth
     amplitude = np.exp(level * np.float32(np.log(10) / 20))
+    # Side lobes: every beam hears a little of what lies beside it, a haze next to bright structures.
+    amplitude += np.float32(processing.haze) * cv2.GaussianBlur(amplitude, (0, 0), sigmaX=18, sigmaY=5)
     # The electronic noise floor rises with depth, because the compensation amplifies it too.
     floor = np.exp((depth * 14 - 36) * np.float32(np.log(10) / 20))
 

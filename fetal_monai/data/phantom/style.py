@@ -55,6 +55,7 @@ def patient_style(rng: np.random.Generator) -> Style:
             range_db=float(rng.uniform(52, 62)),
             slope_db=float(rng.uniform(-7, 5)),
             gamma=float(rng.uniform(0.95, 1.3)),
+            haze=float(10 ** rng.uniform(-2.1, -1.3)),
             smooth=float(rng.uniform(0.3, 0.9)),
         ),
         tint=(1 + min(warmth, 0), 1 + min(warmth, 0) / 2 - max(warmth, 0) / 2, 1 - 2 * max(warmth, 0)),

@@ -40,9 +40,9 @@ def draw_placenta(sketch: Sketch, rng: np.random.Generator) -> None:
 
 def draw_cervix(sketch: Sketch, rng: np.random.Generator) -> None:
     """The funnel's Y: a dark wedge of fluid narrowing into the bright canal, the head at its mouth."""
-    upright = sketch.posed(angle=sketch.pose.angle * 0.5)
+    upright = sketch.posed(angle=sketch.pose.angle * 0.5, invert=False)
     u, v = upright.u, upright.v
-    upright.fill(shapes.box(u, v, (8, 6), (66, 44)), SOFT - 5 + texture(upright.canvas, rng, 1.5), loss=0.0, soft=6)
+    upright.fill(shapes.box(u, v, (0, 60), (200, 98)), SOFT - 5, loss=0.0, soft=6)
     head = shapes.ellipse(u, v, (-58, 14), (30, 30))
     upright.fill(head, BRAIN)
     upright.shell(head, 2.4, BONE, loss=0.8)
@@ -70,7 +70,7 @@ def draw_other(sketch: Sketch, rng: np.random.Generator) -> None:
     lumps = shapes.smooth_field(sketch.canvas.sector.shape, (6, 5), rng)
     edge = (lumps - np.float32(rng.uniform(-0.6, 0.4))) * np.float32(6)
     edge = np.maximum(edge, shapes.ellipse(u, v, (0, 0), (62, 44)))
-    sketch.fill(edge, SOFT - 3 + texture(sketch.canvas, rng, 3.0), loss=0.0, soft=3)
+    sketch.fill(edge, SOFT - 3 + texture(sketch.canvas, rng, 2.0), loss=0.0, soft=3)
     sketch.fill(np.abs(edge) - np.float32(0.6), WALL - 8)
     for _ in range(int(rng.integers(0, 5))):
         at = float(rng.uniform(-40, 40)), float(rng.uniform(-28, 28))

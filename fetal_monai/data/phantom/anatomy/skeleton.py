@@ -12,7 +12,9 @@ def draw_femur(sketch: Sketch, rng: np.random.Generator) -> None:
     """One long bright bone inside the thigh, alone, with a shadow."""
     u, v = sketch.u, sketch.v
     half, sag = float(rng.uniform(25, 31)), float(rng.uniform(-2, 2))
-    thigh = shapes.segment(u, v, (-half - 6, 1), (half + 6, -1), float(rng.uniform(15, 19)))
+    # The thigh tapers from the hip to the knee.
+    girth = float(rng.uniform(15, 19)) - np.float32(rng.uniform(0.05, 0.14)) * np.clip(u, -half, half)
+    thigh = shapes.segment(u, v, (-half - 8, 1), (half + 8, -1)) - girth.astype(np.float32)
     sketch.fill(thigh, SOFT - 3)
     sketch.shell(thigh, 1.4, WALL - 3)
     sketch.fill(thigh + 6, MUSCLE)
@@ -43,11 +45,11 @@ def draw_shoulder(sketch: Sketch, rng: np.random.Generator) -> None:
 def draw_spine(sketch: Sketch, rng: np.random.Generator) -> None:
     """Two or three rows of vertebrae along the back, drawn together towards the sacrum."""
     u, v = sketch.u, sketch.v
-    body = shapes.ellipse(u, v, (0, 8), (62, 26))
-    sketch.fill(body, SOFT - 4)
-    sketch.shell(body, 1.4, WALL - 2)
     curve = float(rng.uniform(-5, 5))
     row = v + np.float32(8) - np.float32(curve) * np.square(u / np.float32(48))
+    body = np.maximum(-row - np.float32(12), shapes.ellipse(u, v, (0, -2), (60, 34)))
+    sketch.fill(body, SOFT - 4)
+    sketch.shell(body, 1.6, WALL - 1)
     pitch = float(rng.uniform(5.6, 6.8))
     # Repeating one vertebra along the row is the same as drawing each of them.
     cell = (u / np.float32(pitch) - np.round(u / np.float32(pitch))) * np.float32(pitch)
@@ -59,5 +61,3 @@ def draw_spine(sketch: Sketch, rng: np.random.Generator) -> None:
         height = 1.7 if side < 2 else 1.3
         dots = np.hypot(cell, (row - np.float32(side) * spread) * np.float32(1.3)) - np.float32(height)
         sketch.bone(np.maximum(dots, inside), echo=BONE, loss=1.6)
-    skin = np.maximum(np.abs(row + np.float32(15)) - np.float32(0.6), inside)
-    sketch.fill(skin, WALL)

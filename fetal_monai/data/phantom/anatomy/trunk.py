@@ -102,8 +102,14 @@ def draw_cord_insertion(sketch: Sketch, rng: np.random.Generator) -> None:
     sketch.shell(body, 2.0, WALL + 2, drop=8)
     cross_cut_spine(sketch, (18 + half[0] - 9, 0))
     entry, lift = 18 - half[0], float(rng.uniform(-12, 12))
-    path = [(entry + 9.0, 0.0), (entry - 1, 0.0), (entry - 14, lift * 0.4), (entry - 30, lift)]
-    sketch.fill(shapes.polyline(u, v, path[1:], 6.4), MUSCLE + 4)
+    path = [
+        (entry + 9.0, 0.0),
+        (entry - 1, 0.0),
+        (entry - 14, lift * 0.4),
+        (entry - 28, lift),
+        (entry - 40, lift * 2.2),
+    ]
+    sketch.fill(shapes.polyline(u, v, path[1:], 6.0), MUSCLE - 3, soft=2)
     velocity = 1 if rng.random() < 0.5 else -1
     for offset in (-3.3, 3.3):
         tube = shapes.polyline(u, v, [(p, q + offset) for p, q in path], 2.0)

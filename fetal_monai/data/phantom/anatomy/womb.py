@@ -28,8 +28,8 @@ def draw_womb(canvas: Canvas, maternal_mm: float, shift: tuple[float, float], rn
     """
     depth = canvas.sector.probe.depth_mm
     x, z = canvas.x - np.float32(shift[0]), canvas.z - np.float32(shift[1])
-    variation = texture(canvas, rng)
-    canvas.echo += SOFT - 5 + variation
+    canvas.grain += texture(canvas, rng)
+    canvas.echo += SOFT - 5
 
     # A pocket of amniotic fluid, its wall wavy.
     front = maternal_mm + float(rng.uniform(2, 8))
@@ -45,4 +45,4 @@ def draw_womb(canvas: Canvas, maternal_mm: float, shift: tuple[float, float], rn
     along = along + np.float32(0.8) * shapes.smooth_field(canvas.sector.shape, (3, 5), rng)
     pitch, phase = float(rng.uniform(3.5, 6.0)), float(rng.uniform(0, 6.3))
     layers = 2 + 7 * np.sin(along * np.float32(2 * np.pi / pitch) + np.float32(phase))
-    canvas.blend(np.clip((np.float32(maternal_mm) - along) / 2, 0, 1), layers + variation, 0.0)
+    canvas.blend(np.clip((np.float32(maternal_mm) - along) / 2, 0, 1), layers, 0.0)
