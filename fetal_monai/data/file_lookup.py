@@ -1,0 +1,67 @@
+"""From a name in a CSV to a DICOM file, and the frames that it may be asked for."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from fetal_monai.dicom import IndexEntry, index_dicom
+from fetal_monai.dicom.frame_ref import STILL
+
+
+class FileLookup:
+    """Find DICOM files by file name or by the SOPInstanceUID in their headers, at any depth below a folder.
+
+    Names come from a file that somebody typed, so they are only ever compared with what the folder holds, never
+    joined to a path.
+
+    Args:
+        folder: where the DICOM files are.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        self.folder = folder
+        index = index_dicom(folder)
+        self._by_uid = dict(index)
+        self._by_name = {_bare(Path(entry.path).name): entry for entry in index.values()}
+        self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}
+
+    def find(self, name: str, frame: int) -> str:
+        """Find a frame.
+
+        Args:
+            name: a SOPInstanceUID or file name, with or without `.dcm`.
+            frame: zero-based, or -1 for a still.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            LookupError: with what is wrong and what to do, if there is no such file or no such frame in it.
+        """
+        bare = _bare(Path(name).name)
+        entry = self._by_uid.get(bare) or self._by_name.get(bare)
+        if entry is None:
+            if bare in self._unreadable:
+                raise LookupError(f"the file of '{name}' cannot be read ({self._unreadable[bare]}); copy it again")
+            raise LookupError(f"no file is named '{name}' or has that SOPInstanceUID below {self.folder}; add it")
+        _check_frame(entry, frame)
+        return entry.path
+
+
+def _bare(name: str) -> str:
+    return name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
+
+
+def _check_frame(entry: IndexEntry, frame: int) -> None:
+    if entry.frames == 0:
+        raise LookupError(f"{entry.path} has no image; remove the row")
+    if entry.frames == 1 and frame > 0:
+        raise LookupError(f"frame {frame} is out of range: {entry.path} is a still; use frame -1")
+    if entry.frames > 1 and frame == STILL:
+        raise LookupError(f"{entry.path} is a clip of {entry.frames} frames; say which, 0 to {entry.frames - 1}")
+    if frame >= entry.frames:
+        raise LookupError(f"frame {frame} is out of range: {entry.path} has frames 0 to {entry.frames - 1}")

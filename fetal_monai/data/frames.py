@@ -1,0 +1,40 @@
+"""Data lists without labels: every ultrasound frame below a folder."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from fetal_monai.dicom import FrameRef, index_dicom
+from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.errors import InputError
+
+ULTRASOUND_MODALITIES = ("US", "IVUS")
+
+
+def list_frames(folder: str | PathLike[str]) -> list[dict[str, Any]]:
+    """List every frame of every ultrasound instance below a folder.
+
+    Args:
+        folder: where the DICOM files are.
+
+    Returns:
+        Items with `image` (a `FrameRef`), `SOPInstanceUID` and `frame` (-1 for stills).
+
+    Raises:
+        InputError: if there is no such folder, or nothing of ultrasound in it.
+    """
+    index = index_dicom(folder)
+    items = [
+        {"image": FrameRef(entry.path, frame), "SOPInstanceUID": uid, "frame": frame}
+        for uid, entry in index.items()
+        if entry.modality in ULTRASOUND_MODALITIES
+        for frame in ([STILL] if entry.frames == 1 else range(entry.frames))
+    ]
+    if not items:
+        problem = (
+            f"no ultrasound image among {len(index)} DICOM files and {len(index.unreadable)} others; "
+            "give the folder of a study with Modality US"
+        )
+        raise InputError(folder, [problem])
+    return items
