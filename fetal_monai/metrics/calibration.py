@@ -153,3 +153,29 @@ def log_losses(predictions: Predictions) -> NDArray[np.float64]:
     """
     picked = predictions.probabilities[np.arange(len(predictions)), predictions.labels]
     return -np.log(np.clip(picked, SMALLEST, 1))
+
+
+def error_if_calibrated(predictions: Predictions, bins: int = BINS, replicates: int = 1000, seed: int = 0) -> float:
+    """The calibration error that chance alone would show.
+
+    Even a perfectly calibrated model has an ECE above zero on a finite number of images. This draws outcomes that
+    follow the stated probabilities (Broecker and Smith, Weather and Forecasting 22, 2007) and averages their ECE.
+
+    Args:
+        predictions: images with probabilities; labels are not looked at.
+        bins: number of equal-width bins.
+        replicates: how many draws.
+        seed: of the random numbers.
+
+    Returns:
+        The mean ECE, in [0, 1].
+    """
+    stated = predictions.confidence
+    order = np.argsort(stated, kind="stable")
+    starts = np.flatnonzero(np.diff(bin_of(stated[order], bins), prepend=-1))
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    for _ in range(replicates):
+        gaps = np.add.reduceat(stated[order] - (rng.random(len(stated)) < stated[order]), starts)
+        total += float(np.abs(gaps).sum()) / len(stated)
+    return total / replicates

@@ -36,11 +36,12 @@ def reliability_figure(diagrams: Mapping[str, ReliabilityBins]) -> Figure:
         width = bins.edges[1] - bins.edges[0]
         upper.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="perfect")
         upper.bar(centres[used], bins.observed[used], width * 0.92, color="#56B4E9", label="observed")
-        upper.plot(bins.stated[used], bins.observed[used], "o-", color="#0B3C5D", markersize=4, label="mean stated")
+        upper.plot(bins.stated[used], bins.observed[used], "D", color="#0B3C5D", markersize=5, label="mean stated")
         upper.set(title=f"{title}: ECE {bins.error:.3f}", xlim=(0, 1), ylim=(0, 1.02))
         upper.set_ylabel("Accuracy" if column == 0 else "")
         lower.bar(centres[used], bins.counts[used], width * 0.92, color="0.6")
         lower.set(xlabel="Stated probability", yticks=[0, int(np.max(bins.counts))])
         lower.set_ylabel("Images" if column == 0 else "")
-    axes[0, 0].legend(loc="upper left", fontsize=8, framealpha=0.8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure

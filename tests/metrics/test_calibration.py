@@ -2,29 +2,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
-from fetal_monai.metrics import Predictions
-from fetal_monai.metrics.calibration import bin_of, calibration_metrics, reliability_bins, top_label_bins
-
-
-def simulate(seed, count=300, classes=4, sharpness=1.0, patients=None):
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(count, classes)) * 2
-    truth = softmax(logits, axis=1)
-    labels = (truth.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(max=classes - 1)
-    ids = None if patients is None else rng.integers(0, patients, count).astype(str)
-    names = [f"class {i}" for i in range(classes)]
-    return Predictions(
-        names, np.arange(count).astype(str), [-1] * count, labels, softmax(logits * sharpness, axis=1), patient_ids=ids
-    )
+from fetal_monai.metrics.calibration import (
+    bin_of,
+    calibration_metrics,
+    error_if_calibrated,
+    reliability_bins,
+    top_label_bins,
+)
 
 
 @settings(max_examples=25)
 @given(st.integers(0, 10**6))
-def test_scores_agree_with_scikit_learn(seed):
+def test_scores_agree_with_scikit_learn(simulate, seed):
     table = simulate(seed)
     metrics = calibration_metrics(table)
     assert metrics["nll"] == pytest.approx(log_loss(table.labels, table.probabilities, labels=range(4)))
@@ -34,7 +26,7 @@ def test_scores_agree_with_scikit_learn(seed):
 
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(2, 20))
-def test_calibration_errors_agree_with_counting_by_hand(seed, bins):
+def test_calibration_errors_agree_with_counting_by_hand(simulate, seed, bins):
     table = simulate(seed, count=80)
 
     def by_hand(probabilities, events):
@@ -51,7 +43,7 @@ def test_calibration_errors_agree_with_counting_by_hand(seed, bins):
     assert metrics["classwise_ece"] == pytest.approx(np.mean(classwise))
 
 
-def test_diagram_agrees_with_scikit_learn():
+def test_diagram_agrees_with_scikit_learn(simulate):
     table = simulate(3, count=2000)
     ours = top_label_bins(table, 10)
     observed, stated = calibration_curve(table.predicted == table.labels, table.confidence, n_bins=10)
@@ -68,6 +60,13 @@ def test_a_bin_includes_its_right_edge_and_zero_the_first():
     assert bins.counts.tolist() == [1, 1]
 
 
-def test_honest_probabilities_have_small_error_and_sharpened_ones_do_not():
+def test_honest_probabilities_have_small_error_and_sharpened_ones_do_not(simulate):
     assert calibration_metrics(simulate(0, count=40_000))["ece"] < 0.01
     assert calibration_metrics(simulate(0, count=40_000, sharpness=4))["ece"] > 0.1
+
+
+def test_error_by_chance_is_what_honest_probabilities_show(simulate):
+    errors = [calibration_metrics(simulate(seed, count=150))["ece"] for seed in range(60)]
+    chance = np.mean([error_if_calibrated(simulate(seed, count=150), replicates=100) for seed in range(5)])
+    assert chance == pytest.approx(np.mean(errors), rel=0.1)
+    assert chance > 0.03  # a hundred images cannot show an error of zero

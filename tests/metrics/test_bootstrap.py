@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from fetal_monai.errors import InputError
+from fetal_monai.metrics import Predictions
+from fetal_monai.metrics.bootstrap import bootstrap_intervals, patient_weights, replicate_metrics
+from fetal_monai.metrics.calibration import calibration_metrics
+from fetal_monai.metrics.weighted import OVERALL, PER_CLASS
+
+
+def by_scikit_learn(labels, probabilities, classes):
+    """Every metric of one replicate, computed elsewhere, on images that are really repeated."""
+    predicted = probabilities.argmax(axis=1)
+    present = sorted(set(labels))
+    every = range(classes)
+    row = dict(zip(("precision", "recall", "f1"), sk.precision_recall_fscore_support(
+        labels, predicted, labels=every, zero_division=np.nan)[:3], strict=True))  # fmt: skip
+    absent = np.array([k not in present for k in every])
+    row["f1"] = np.where(absent, np.nan, row["f1"])
+    row["roc_auc"], row["average_precision"] = np.full(classes, np.nan), np.full(classes, np.nan)
+    for k in present:
+        row["average_precision"][k] = sk.average_precision_score(labels == k, probabilities[:, k])
+        if len(present) > 1:
+            row["roc_auc"][k] = sk.roc_auc_score(labels == k, probabilities[:, k])
+    beaten = (probabilities > probabilities[np.arange(len(labels)), labels][:, None]).sum(axis=1)
+    with np.errstate(all="ignore"):
+        row |= {
+            "accuracy": sk.accuracy_score(labels, predicted),
+            "balanced_accuracy": np.nanmean(row["recall"]),
+            "macro_f1": sk.f1_score(labels, predicted, labels=present, average="macro", zero_division=0),
+            "top2_accuracy": np.mean(beaten < 2),
+            "macro_roc_auc": np.nanmean(row["roc_auc"]) if len(present) > 1 else np.nan,
+            "macro_average_precision": np.nanmean(row["average_precision"]),
+        }
+        agreement = sk.confusion_matrix(labels, predicted, labels=every)
+        certain = (agreement.sum(0) * agreement.sum(1)).sum() == len(labels) ** 2
+        row["cohen_kappa"] = np.nan if certain else sk.cohen_kappa_score(labels, predicted)
+    return row
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(3, 60), st.sampled_from([0, 1, None]))
+def test_a_weighted_replicate_equals_scikit_learn_on_repeated_images(simulate, seed, count, decimals):
+    table = simulate(seed, count=count, patients=7, decimals=decimals)
+    groups = np.unique(table.patient_ids, return_inverse=True)[1]
+    weights = patient_weights(groups.max() + 1, 3, seed)
+    ours = replicate_metrics(table, groups, weights)
+    assert set(ours) == {*OVERALL, *PER_CLASS}
+    for row, weight in enumerate(weights):
+        again = np.repeat(np.arange(count), weight[groups].astype(int))
+        labels, probabilities = table.labels[again], table.probabilities[again]
+        if len(again) == 0:
+            continue
+        for name, value in by_scikit_learn(labels, probabilities, 4).items():
+            np.testing.assert_allclose(ours[name][row], value, atol=1e-12, err_msg=name)
+        repeated = Predictions("abcd", np.arange(len(again)).astype(str), [-1] * len(again), labels, probabilities)
+        for name, value in calibration_metrics(repeated).items():
+            if name != "classwise_ece":
+                assert ours[name][row] == pytest.approx(value)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_top_two_agrees_with_scikit_learn(simulate):
+    table = simulate(5)
+    value = bootstrap_intervals(table, replicates=0).overall["top2_accuracy"].value
+    assert value == pytest.approx(sk.top_k_accuracy_score(table.labels, table.probabilities, k=2))
+
+
+def population(rng, patients):
+    """Patients with several frames each, some easier than others, classes of unequal frequency."""
+    frames = rng.integers(1, 6, patients)
+    groups = np.repeat(np.arange(patients), frames)
+    labels = rng.choice(4, len(groups), p=[0.4, 0.3, 0.2, 0.1])
+    logits = rng.normal(size=(len(groups), 4))
+    logits[np.arange(len(groups)), labels] += rng.normal(1.2, 1.0, patients)[groups]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    names = np.arange(len(groups)).astype(str)
+    return Predictions("abcd", names, [-1] * len(groups), labels, probabilities, patient_ids=groups.astype(str))
+
+
+def coverage(repeats, patients, names):
+    rng = np.random.default_rng(7)
+    truth = {name: i.value for name, i in bootstrap_intervals(population(rng, 40_000), replicates=0).overall.items()}
+    inside = dict.fromkeys(names, 0)
+    for repeat in range(repeats):
+        intervals = bootstrap_intervals(population(rng, patients), replicates=300, seed=repeat).overall
+        for name in names:
+            inside[name] += intervals[name].low <= truth[name] <= intervals[name].high
+    return {name: count / repeats for name, count in inside.items()}
+
+
+def test_intervals_cover_what_they_promise():
+    names = ["accuracy", "balanced_accuracy", "macro_f1", "cohen_kappa", "brier", "nll"]
+    for name, share in coverage(300, 80, names).items():
+        assert 0.92 <= share <= 0.98, name
+
+
+@pytest.mark.slow
+def test_intervals_cover_what_they_promise_with_thirty_patients():
+    for name, share in coverage(2000, 30, ["accuracy", "macro_f1", "top2_accuracy", "nll"]).items():
+        assert 0.92 <= share <= 0.98, name
+
+
+def test_ignoring_patients_would_promise_too_much():
+    # All frames of a patient agree: 40 patients, not 400 images, are what there is to know.
+    right = np.repeat(np.arange(40) % 4 != 0, 10)
+    labels = np.arange(400) % 2
+    hit = np.where(right, labels, 1 - labels)
+    probabilities = np.where(np.arange(2) == hit[:, None], 0.9, 0.1)
+    names = np.arange(400).astype(str)
+
+    def width(patients):
+        table = Predictions("ab", names, [-1] * 400, labels, probabilities, patient_ids=patients)
+        interval = bootstrap_intervals(table).overall["accuracy"]
+        return interval.high - interval.low
+
+    assert width(np.repeat(np.arange(40), 10).astype(str)) > 2.5 * width(names)
+
+
+def test_same_seed_same_intervals(simulate):
+    table = simulate(0, patients=20)
+    assert bootstrap_intervals(table, seed=3) == bootstrap_intervals(table, seed=3)
+    assert bootstrap_intervals(table, seed=3) != bootstrap_intervals(table, seed=4)
+
+
+def test_where_there_can_be_no_interval_the_reason_stands():
+    def table(patients):
+        return Predictions("abc", list("1234"), [-1] * 4, [0, 0, 1, 1], np.eye(3)[[0, 0, 1, 0]], patient_ids=patients)
+
+    for patients, reason in ((None, "patients are unknown"), (["P"] * 4, "all images are of one patient")):
+        accuracy = bootstrap_intervals(table(patients)).overall["accuracy"]
+        assert (accuracy.value, accuracy.low, accuracy.high) == (0.75, None, None)
+        assert reason in accuracy.why
+    intervals = bootstrap_intervals(table(list("PQRS")))
+    assert intervals.overall["accuracy"].low is not None
+    assert intervals.overall["ece"].low is None
+    assert intervals.per_class["recall"]["c"].why == "no image has this label"
+    assert intervals.per_class["roc_auc"]["c"].value is None
+    assert intervals.per_class["recall"]["a"].value == 1
+    assert "fewer than 5 patients" in intervals.per_class["recall"]["a"].why
+
+
+def test_a_single_class_leaves_ranking_undefined():
+    table = Predictions("ab", list("12"), [-1] * 2, [0, 0], [[0.6, 0.4], [0.3, 0.7]], patient_ids=list("PQ"))
+    overall = bootstrap_intervals(table).overall
+    assert overall["macro_roc_auc"].value is None
+    assert overall["accuracy"].value == 0.5
+    with pytest.raises(InputError, match="no image has a known label"):
+        bootstrap_intervals(Predictions("ab", ["1"], [-1], [-1], [[1, 0]]))
