@@ -1,16 +1,21 @@
 """Ignite handlers that MONAI and ignite lack."""
 
 from fetal_monai.handlers.best_model import BestModelSaver
+from fetal_monai.handlers.deferred_reweighting import DeferredReweighting
 from fetal_monai.handlers.early_stop import EarlyStopHandler
 from fetal_monai.handlers.evaluation_writer import EvaluationWriter
+from fetal_monai.handlers.mixed_batches import MixedBatches, RectangleMix
 from fetal_monai.handlers.seed_epochs import SeedEpochs
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
 
 __all__ = [
     "BestModelSaver",
+    "DeferredReweighting",
     "EarlyStopHandler",
     "EvaluationWriter",
+    "MixedBatches",
+    "RectangleMix",
     "SeedEpochs",
     "TensorBoardFigures",
     "TrainingCheckpoint",
