@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.decomposition import PCA
+
+from fetal_monai.errors import InputError
+from fetal_monai.metrics.ood import Mahalanobis, detection_metrics, energy_score, outlier_threshold
+
+
+@given(st.lists(st.lists(st.floats(-50, 50), min_size=3, max_size=3), min_size=1), st.floats(0.5, 5))
+def test_energy_is_its_formula_and_survives_large_logits(logits, temperature):
+    values = np.array(logits)
+    expected = -temperature * np.log(np.exp(values / temperature).sum(axis=1))
+    np.testing.assert_allclose(energy_score(values, temperature), expected, atol=1e-9)
+    np.testing.assert_allclose(energy_score(values + 1e5, temperature), expected - 1e5, atol=1e-6)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_distance_equals_scikit_learns_precision_matrix(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, 80)
+    labels[:3] = [0, 1, 2]
+    features = rng.normal(size=(80, 12)) @ rng.normal(size=(12, 12)) + 4 * rng.normal(size=(3, 12))[labels]
+    means = np.stack([features[labels == k].mean(axis=0) for k in range(3)])
+    precision = PCA(n_components=5).fit(features - means[labels]).get_precision()
+    queries = rng.normal(size=(10, 12)) * 5
+    gaps = queries[:, None] - means[None]
+    expected = np.einsum("nkd,de,nke->nk", gaps, precision, gaps).min(axis=1) / 12
+    np.testing.assert_allclose(Mahalanobis.fit(features, labels, 5).score(queries), expected, rtol=1e-8)
+
+
+def test_with_all_but_one_direction_it_is_the_plain_mahalanobis_distance():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, 6)) * [1, 2, 3, 4, 5, 6]
+    model = Mahalanobis.fit(features, np.zeros(300, int))
+    plain = EmpiricalCovariance().fit(features).mahalanobis(features) * 299 / 300 / 6
+    np.testing.assert_allclose(model.score(features), plain, rtol=1e-8)
+
+
+def test_more_dimensions_than_images_and_a_deviation_outside_the_leading_directions():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 60)
+    features = rng.normal(size=(120, 900)) * 0.1
+    features[:, :5] += rng.normal(size=(120, 5)) * 3
+    model = Mahalanobis.fit(features, labels)
+    odd = features[:20].copy()
+    odd[:, 500] += 3  # small against the leading directions, large against the noise
+    assert detection_metrics(model.score(features[20:]), model.score(odd))["auroc"] > 0.99
+
+
+def test_the_file_comes_back(tmp_path):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(50, 8))
+    model = Mahalanobis.fit(features, np.arange(50) % 3)
+    model.save(tmp_path / "ood.npz")
+    np.testing.assert_allclose(Mahalanobis.load(tmp_path / "ood.npz").score(features), model.score(features), rtol=1e-4)
+    (tmp_path / "bad.npz").write_bytes(b"PK no")
+    for name in ("bad.npz", "missing.npz"):
+        with pytest.raises(InputError, match="fit it again"):
+            Mahalanobis.load(tmp_path / name)
+
+
+def test_the_threshold_accepts_what_it_says():
+    scores = np.random.default_rng(0).normal(size=1000)
+    assert (scores <= outlier_threshold(scores, accepted=0.95)).mean() == pytest.approx(0.95, abs=0.002)
+    with pytest.raises(InputError, match="validation split is not empty"):
+        outlier_threshold([])
+
+
+def test_detection_closed_forms():
+    assert detection_metrics([0, 1, 2, 3], [10, 11])["fpr_at_95"] == 0
+    half = detection_metrics([1, 1], [1, 1])
+    assert half["auroc"] == 0.5
+    assert half["fpr_at_95"] == 1
+    with pytest.raises(InputError, match="one side"):
+        detection_metrics([], [1])
+
+
+@pytest.mark.parametrize("features", [np.full((4, 3), np.nan), np.zeros((3, 3)), np.zeros((4, 3))[:2]])
+def test_impossible_features_are_refused(features):
+    with pytest.raises(InputError, match="features"):
+        Mahalanobis.fit(features, [0, 1, 2, 3] if len(features) == 4 else [0, 1, 2])
