@@ -32,6 +32,11 @@ _NATIVE = frozenset(f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".2", 
 _HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 
 
+# glibc gives freed blocks above a threshold back to the kernel, and fetching a frame's pages again costs as much as
+# decoding it. Freeing one untouched block below its ceiling of 32 MB raises the threshold for the process's life.
+del [np.empty(31 << 20, np.uint8)][:]
+
+
 class UltrasoundInstance:
     """A DICOM image file, opened: its header is read, its frames wait.
 

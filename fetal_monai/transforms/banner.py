@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from fetal_monai.recorded import Recorded
+from fetal_monai.transforms.resize import interleaved
 
 REFERENCE_FRACTION = 68 / 852
 """Rows 0-67 of 852 hold the banner of the GE Voluson screens in arXiv 2506.08623."""
@@ -38,9 +40,12 @@ def mask_banner(
     rows = round(fraction * frame.shape[-2])
     if rows == 0:
         return frame
-    masked = frame.clone()
-    masked[:, :rows] = torch.tensor(fill, dtype=frame.dtype).view(3, 1, 1)
-    return masked
+    plain = frame.as_tensor() if isinstance(frame, MetaTensor) else frame
+    masked = interleaved(plain)  # a copy in the layout that resizing wants, where it is one
+    if masked is plain:
+        masked = plain.clone()
+    masked[:, :rows] = torch.tensor(fill, dtype=plain.dtype, device=plain.device).view(3, 1, 1)
+    return MetaTensor(masked, meta=frame.meta, applied_operations=[]) if isinstance(frame, MetaTensor) else masked
 
 
 class MaskBannerd(Recorded, MapTransform):

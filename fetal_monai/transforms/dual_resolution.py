@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from fetal_monai.recorded import Recorded
-from fetal_monai.transforms.resize import resize_frame
+from fetal_monai.transforms.resize import interleaved, resize_frame
 
 SHALLOW_POSTFIX = "_shallow"
 
@@ -31,10 +33,21 @@ def standardise(frame: torch.Tensor, mean: Sequence[float], std: Sequence[float]
         >>> standardise(torch.tensor([0, 255], dtype=torch.uint8).expand(3, 1, 2), [0.5] * 3, [0.5] * 3)[0].tolist()
         [[-1.0, 1.0]]
     """
+    if frame.dtype == torch.uint8 and frame.device.type == "cpu":
+        return _look_up(frame, mean, std)
     # One multiply and one add in place: (x / 255 - mean) / std.
     scale = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32).view(3, 1, 1)
     offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], dtype=torch.float32).view(3, 1, 1)
     return frame.to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).add_(offset)
+
+
+def _look_up(frame: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """The same for 8 bits: 256 answers a channel, and half the time of the arithmetic."""
+    levels = np.arange(256)
+    result = np.empty(tuple(frame.shape), np.float32)
+    for source, target, m, s in zip(frame.numpy(), result, mean, std, strict=True):
+        cv2.LUT(np.ascontiguousarray(source), ((levels / 255 - m) / s).astype(np.float32), dst=target)
+    return torch.from_numpy(result)
 
 
 class DualResolutiond(Recorded, MapTransform):
@@ -82,7 +95,7 @@ class DualResolutiond(Recorded, MapTransform):
         for key in self.key_iterator(result):
             frame = result[key]
             meta = frame.meta if isinstance(frame, MetaTensor) else None
-            plain = frame.as_tensor() if isinstance(frame, MetaTensor) else frame
+            plain = interleaved(frame.as_tensor() if isinstance(frame, MetaTensor) else frame)
             detailed = self._view(plain, self.detailed_size)
             result[key] = detailed if meta is None else MetaTensor(detailed, meta=meta, applied_operations=[])
             if self.shallow_size is not None:

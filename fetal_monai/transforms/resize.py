@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -36,14 +38,42 @@ def resize_frame(frame: torch.Tensor, size: Sequence[int], *, antialias: bool = 
     if tuple(frame.shape[-2:]) == (height, width):
         return frame
     plain = frame.as_tensor() if isinstance(frame, MetaTensor) else frame
+    if antialias and plain.dtype == torch.uint8 and height >= plain.shape[-2] and width >= plain.shape[-1]:
+        return _enlarge(plain, height, width)
     resized = functional.interpolate(
-        plain.unsqueeze(0),
+        interleaved(plain).unsqueeze(0) if antialias else plain.unsqueeze(0),
         size=(height, width),
         mode="bilinear",
         antialias=antialias,
         align_corners=None if antialias else True,
     )
     return resized.squeeze(0)
+
+
+def interleaved(frame: torch.Tensor) -> torch.Tensor:
+    """The same frame with its colours side by side in memory, as torch's fast path for 8-bit resizing wants them.
+
+    Args:
+        frame: (C, H, W).
+
+    Returns:
+        (C, H, W), equal; another memory layout where it is a 3-channel uint8 frame on the CPU.
+
+    Example:
+        >>> interleaved(torch.zeros(3, 4, 5, dtype=torch.uint8)).stride()
+        (1, 15, 3)
+    """
+    if frame.dtype != torch.uint8 or frame.shape[0] != 3 or frame.device.type != "cpu" or frame.stride(0) == 1:
+        return frame
+    return torch.from_numpy(cv2.merge(list(frame.numpy()))).permute(2, 0, 1)
+
+
+def _enlarge(frame: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Bilinear enlargement, where there is nothing to antialias: OpenCV needs half of torch's time."""
+    planes = np.empty((frame.shape[0], height, width), np.uint8)
+    for source, plane in zip(frame.cpu().numpy(), planes, strict=True):
+        cv2.resize(np.ascontiguousarray(source), (width, height), dst=plane, interpolation=cv2.INTER_LINEAR)
+    return torch.from_numpy(planes).to(frame.device)
 
 
 class ResizeFramed(Recorded, MapTransform):
@@ -77,10 +107,12 @@ class ResizeFramed(Recorded, MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             frame = result[key]
+            if tuple(frame.shape[-2:]) == self.size:
+                continue
             resized = resize_frame(frame, self.size, antialias=self.antialias)
             if isinstance(frame, MetaTensor):
-                affine = frame.affine @ _voxel_scale(frame.shape[-2:], self.size, frame.affine)
-                resized = MetaTensor(resized, affine=affine, meta=frame.meta, applied_operations=[])
+                scale = _voxel_scale(frame.shape[-2:], self.size, frame.affine)
+                resized = MetaTensor(resized, meta={**frame.meta, "affine": frame.affine @ scale})
             result[key] = resized
         return result
 

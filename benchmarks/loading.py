@@ -1,0 +1,165 @@
+"""From disk to both float views: fetal_monai against the usual way, side by side in one run on one core.
+
+The usual way, as published pipelines for ultrasound have it: pydicom's `pixel_array` of the whole file, the frame, a
+conversion of its colours, `scipy.ndimage.zoom` to 852 x 1136 where it has another size, scaling to [-1, 1], and a
+bilinear resampling to 224 x 224 and to 528 x 528. Ours: `LoadImaged(reader=UltrasoundReader)`, `ResizeFramed`,
+`MaskBannerd` and `DualResolutiond`, as the bundle has them. The files are made up: speckle in a sector, JPEG Baseline.
+
+    python benchmarks/loading.py [--repeats 20] [--skip-600]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+logging.disable(logging.INFO)
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import pydicom  # noqa: E402
+import scipy.ndimage  # noqa: E402
+import simplejpeg  # noqa: E402
+import torch  # noqa: E402
+from monai.transforms import Compose, LoadImaged  # noqa: E402
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.pixels import convert_color_space  # noqa: E402
+from pydicom.uid import JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage, generate_uid  # noqa: E402
+
+from fetal_monai.dicom import FrameRef, UltrasoundReader  # noqa: E402
+from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed  # noqa: E402
+
+BASE, DETAILED, SHALLOW = (852, 1136), (528, 528), (224, 224)
+
+
+def speckle(rows: int, columns: int, seed: int) -> np.ndarray:
+    """A sector of speckle on black, (rows, columns, 3) uint8: what a probe's screen compresses like."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.rayleigh(90, (rows, columns)).astype(np.float32), (0, 0), 2)
+    y, x = np.mgrid[:rows, :columns]
+    radius, angle = np.hypot(y + 60, x - columns / 2), np.arctan2(x - columns / 2, y + 60)
+    sector = (np.abs(angle) < 0.6) & (radius > 150) & (radius < rows)
+    grey = np.where(sector, noise.clip(0, 255), 5).astype(np.uint8)
+    frame = np.stack([grey] * 3, axis=-1)
+    cv2.putText(frame, f"frame {seed}", (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, (220, 200, 60), 2)
+    return frame
+
+
+def write(path: Path, rows: int, columns: int, frames: int) -> None:
+    """Write a still or clip; ten different frames are repeated."""
+    pictures = [
+        simplejpeg.encode_jpeg(speckle(rows, columns, seed), 90, colorsubsampling="422")
+        for seed in range(min(frames, 10))
+    ]
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    data.SOPClassUID, data.SOPInstanceUID = UltrasoundMultiFrameImageStorage, generate_uid()
+    data.Modality, data.PatientID, data.StudyInstanceUID = "US", "benchmark", generate_uid()
+    data.Rows, data.Columns, data.NumberOfFrames = rows, columns, frames
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "YBR_FULL_422", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    data.PixelData = encapsulate([pictures[index % len(pictures)] for index in range(frames)])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path, enforce_file_format=True)
+
+
+def usual(ref: FrameRef) -> tuple[torch.Tensor, torch.Tensor]:
+    """The baseline that the module describes."""
+    data = pydicom.dcmread(ref.path)
+    array = data.pixel_array
+    frame = array[ref.frame] if array.ndim == 4 else array
+    # The colours are converted as such pipelines do, on the array that pydicom has converted already.
+    frame = convert_color_space(frame, data.PhotometricInterpretation, "RGB")
+    if frame.shape[:2] != BASE:
+        frame = scipy.ndimage.zoom(frame, (BASE[0] / frame.shape[0], BASE[1] / frame.shape[1], 1), order=1)
+    image = torch.from_numpy(frame.copy()).permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)[None]
+    views = [
+        torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=True)
+        for size in (DETAILED, SHALLOW)
+    ]
+    return views[0][0], views[1][0]
+
+
+ours = Compose(
+    [
+        LoadImaged("image", reader=UltrasoundReader(), dtype=np.uint8, expanduser=False),
+        ResizeFramed("image", size=BASE),
+        MaskBannerd("image"),
+        DualResolutiond("image", detailed_size=DETAILED, shallow_size=SHALLOW),
+    ]
+)
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median wall time of `work`, in seconds, after one call that nobody times."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def peak_growth(work: Callable[[], object]) -> float | None:
+    """By how many MB `work` raises the peak of this process's memory, on Linux."""
+    clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if not clear.exists():
+        return None
+    clear.write_text("5")  # the peak becomes the present size
+    before = _kilobytes(status, "VmRSS")
+    work()
+    return (_kilobytes(status, "VmHWM") - before) / 1024
+
+
+def _kilobytes(status: Path, field: str) -> int:
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--repeats", type=int, default=20, help="of ours; the baseline runs fewer times where it is slow"
+    )
+    parser.add_argument("--skip-600", action="store_true", help="leave out the baseline on 600 frames: 2 GB, a minute")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    print(
+        f"{platform.processor() or platform.machine()}, one thread; medians; torch {torch.__version__}, pydicom {pydicom.__version__}"
+    )
+    cases = [("still 852 x 1136", 852, 1136, 1), ("still 768 x 1024", 768, 1024, 1)]
+    cases += [(f"one of {frames} frames, 852 x 1136", 852, 1136, frames) for frames in (60, 600)]
+    growths: dict[str, float | None] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"{'':34}{'usual':>12}{'ours':>12}{'ratio':>9}")
+        for name, rows, columns, frames in cases:
+            ref = FrameRef(str(Path(folder, f"{rows}-{frames}.dcm")), -1 if frames == 1 else frames * 2 // 3)
+            write(Path(ref.path), rows, columns, frames)
+            new = seconds(lambda ref=ref: ours({"image": ref}), options.repeats)
+            growths[name] = peak_growth(lambda ref=ref: ours({"image": ref}))
+            if frames == 600 and options.skip_600:
+                print(f"{name:34}{'-':>12}{new * 1e3:>9.2f} ms{'-':>9}")
+                continue
+            old = seconds(
+                lambda ref=ref: usual(ref), max(options.repeats // 2, 5) if frames == 1 else 1 + (frames < 100) * 2
+            )
+            print(f"{name:34}{old * 1e3:>9.1f} ms{new * 1e3:>9.2f} ms{old / new:>8.1f}x")
+    still, clip = growths[cases[0][0]], growths[cases[3][0]]
+    if still is not None and clip is not None:
+        print(
+            f"peak memory of one load: still {still:.1f} MB, one of 600 frames {clip:.1f} MB, ratio {clip / still:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
