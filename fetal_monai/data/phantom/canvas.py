@@ -86,7 +86,7 @@ class Sketch:
     Args:
         canvas: what is drawn on.
         pose: where the anatomy lies.
-        presence: 1 in the labelled plane, less as the plane moves away from it.
+        presence: 1 in the ideal plane, less as the plane moves away from it.
     """
 
     def __init__(self, canvas: Canvas, pose: Pose, presence: float = 1.0) -> None:

@@ -27,6 +27,7 @@ class Scene:
         style: the patient's appearance with this image's own depth and gain.
         sector: where the image lies on the screen.
         pose: where the anatomy lies in the labelled frame.
+        off_plane: distance of the labelled frame from the ideal plane, mm.
         drift: movement from frame to frame: mm right, mm down, radians, mm out of the plane.
         frames: number of frames, 1 for a still.
         labelled: the frame that shows the plane (0 for a still).
@@ -36,6 +37,7 @@ class Scene:
     style: Style
     sector: Sector
     pose: Pose
+    off_plane: float
     drift: tuple[float, float, float, float]
     frames: int
     labelled: int
@@ -56,16 +58,17 @@ def compose(patient: Style, size: tuple[int, int], frames: int, seed: tuple[int,
     depth = style.probe.depth_mm
     middle = (style.maternal_mm + depth * 0.9) / 2 + 3
     pose = Pose(
-        centre=(float(rng.normal(0, 5)), middle + float(rng.normal(0, 4))),
-        angle=math.radians(float(rng.normal(0, 13))),
-        scale=depth / NOMINAL_DEPTH_MM * float(rng.uniform(0.9, 1.08)),
+        centre=(float(rng.normal(0, 6)), middle + float(rng.normal(0, 4))),
+        angle=math.radians(float(rng.normal(0, 18))),
+        scale=depth / NOMINAL_DEPTH_MM * float(rng.uniform(0.82, 1.08)),
         flip=bool(rng.random() < 0.5),
         invert=bool(rng.random() < 0.25),
         bend=tuple((rng.uniform(0, 1, 8) * np.tile((2.5, 6.3, 0.45, 6.3), 2)).tolist()),
     )
     drift = (*rng.normal(0, 0.7, 2).tolist(), float(rng.normal(0, 0.012)), float(rng.uniform(0.4, 0.9)))
+    off_plane = float(rng.uniform(-2, 2))
     sector = Sector(style.probe, rows=size[0], cols=size[1])
-    return Scene(style, sector, pose, drift, frames, int(rng.integers(frames)), seed)
+    return Scene(style, sector, pose, off_plane, drift, frames, int(rng.integers(frames)), seed)
 
 
 def render(scene: Scene, plane: str) -> UInt8Array:
@@ -82,7 +85,7 @@ def render(scene: Scene, plane: str) -> UInt8Array:
     shown = []
     for frame in range(scene.frames):
         step = frame - scene.labelled
-        away = step * out
+        away = scene.off_plane + step * out
         pose = replace(
             scene.pose,
             centre=(scene.pose.centre[0] + right * step, scene.pose.centre[1] + down * step),

@@ -57,7 +57,8 @@ def segment(u: FloatArray, v: FloatArray, start: Point, end: Point, radius: floa
     du, dv = end[0] - start[0], end[1] - start[1]
     p, q = u - np.float32(start[0]), v - np.float32(start[1])
     square = du * du + dv * dv + 1e-9
-    t = np.minimum(np.maximum(p * np.float32(du / square) + q * np.float32(dv / square), 0), 1)
+    t: FloatArray = p * np.float32(du / square) + q * np.float32(dv / square)
+    np.clip(t, 0, 1, out=t)
     return length(p - t * np.float32(du), q - t * np.float32(dv)) - np.float32(radius)
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fetal_monai.data.phantom.anatomy import head, heart, maternal, skeleton, trunk
+from fetal_monai.data.phantom.anatomy import head, heart, maternal, other, skeleton, trunk
 from fetal_monai.data.phantom.canvas import Sketch
 
 Draw = Callable[[Sketch, np.random.Generator], None]
@@ -18,7 +18,7 @@ PLANES: Mapping[str, Draw] = MappingProxyType(
         "Head (PPP, Tectum)": head.draw_head_cavum,
         "Head (Cerebellum)": head.draw_head_cerebellum,
         "Head (Sagittal)": head.draw_head_sagittal,
-        "Other": maternal.draw_other,
+        "Other": other.draw_other,
         "Stomach": trunk.draw_stomach,
         "Bladder (CDC)": trunk.draw_bladder,
         "Nasal triangle": head.draw_nasal_triangle,

@@ -9,7 +9,8 @@ from fetal_monai.data.phantom.canvas import BONE, BRAIN, FLUID, MUSCLE, SOFT, WA
 from fetal_monai.data.phantom.types import FloatArray
 
 
-def _skull(sketch: Sketch, rng: np.random.Generator) -> tuple[FloatArray, tuple[float, float]]:
+def draw_skull(sketch: Sketch, rng: np.random.Generator) -> tuple[FloatArray, tuple[float, float]]:
+    """Draw the skull's ellipse and the brain in it; return the outline's distance and the half axes."""
     half = float(rng.uniform(41, 46)), float(rng.uniform(31, 35))
     outline = shapes.ellipse(sketch.u, sketch.v, (0, 0), half)
     sketch.fill(outline - np.float32(2.5), SOFT)
@@ -32,7 +33,7 @@ def _cavum(sketch: Sketch, at: float) -> None:
 def draw_head_cavum(sketch: Sketch, rng: np.random.Generator) -> None:
     """Skull, midline broken by the cavum in front, paired dark thalami, the tectum behind them."""
     u, v = sketch.u, sketch.v
-    _, (a, _b) = _skull(sketch, rng)
+    _, (a, _b) = draw_skull(sketch, rng)
     _midline(sketch, -a + 3, a - 3)
     front = -0.5 * a
     _cavum(sketch, front)
@@ -49,7 +50,7 @@ def draw_head_cavum(sketch: Sketch, rng: np.random.Generator) -> None:
 def draw_head_cerebellum(sketch: Sketch, rng: np.random.Generator) -> None:
     """Skull, cavum in front, the cerebellum's butterfly behind and the dark cisterna magna at the back."""
     u, v = sketch.u, sketch.v
-    outline, (a, _b) = _skull(sketch, rng)
+    outline, (a, _b) = draw_skull(sketch, rng)
     _midline(sketch, -a + 3, 8)
     _cavum(sketch, -0.55 * a)
     at = a * float(rng.uniform(0.42, 0.5))

@@ -1,4 +1,4 @@
-"""Planes of the mother's side: the placenta with the cord, the cervix; and planes of nothing in particular."""
+"""Planes of the mother's side: the placenta with the cord, the cervix."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import numpy as np
 
 from fetal_monai.data.phantom import shapes
 from fetal_monai.data.phantom.anatomy.womb import texture
-from fetal_monai.data.phantom.canvas import BONE, BRAIN, FLUID, MUSCLE, PLACENTA, SOFT, WALL, Sketch
+from fetal_monai.data.phantom.canvas import BONE, BRAIN, MUSCLE, PLACENTA, SOFT, WALL, Sketch
 
 
 def draw_placenta(sketch: Sketch, rng: np.random.Generator) -> None:
     """A thick textured band with dark lakes, and the twisted cord that enters it from the fluid."""
     upright = sketch.posed(angle=sketch.pose.angle * 0.6)
     u, v = upright.u, upright.v
-    upright.fluid(shapes.box(u, v, (0, 16), (80, 34)), soft=5)
+    upright.fluid(shapes.ellipse(u, v, (0, 14), (78, 36)), soft=4)
     sag, thickness = float(rng.uniform(6, 14)), float(rng.uniform(26, 34))
     surface = v + np.float32(6) + np.float32(sag) * np.square(u / np.float32(50))
     surface = surface + np.float32(1.2) * np.sin(u * np.float32(0.25) + np.float32(rng.uniform(0, 6)))
     band = np.maximum(surface, -surface - np.float32(thickness))
+    wall = np.maximum(surface + np.float32(thickness - 1), -surface - np.float32(thickness + 13))
+    upright.fill(wall, SOFT - 5, loss=0.0, soft=3)
     grain = np.float32(1.5) * texture(upright.canvas, rng)
     upright.fill(band, PLACENTA + grain, loss=0.0)
     upright.fill(np.maximum(np.abs(surface) - np.float32(0.8), np.abs(u) - np.float32(70)), WALL + 1)
@@ -62,25 +64,3 @@ def draw_cervix(sketch: Sketch, rng: np.random.Generator) -> None:
         bladder = shapes.ellipse(u, v, (18, -28), (float(rng.uniform(18, 28)), float(rng.uniform(5, 9))), 0.1)
         upright.fluid(bladder)
         upright.shell(bladder, 1.2, WALL - 2)
-
-
-def draw_other(sketch: Sketch, rng: np.random.Generator) -> None:
-    """Clutter: tissue in shapeless lumps and gaps, specks and short streaks, no organ."""
-    u, v = sketch.u, sketch.v
-    lumps = shapes.smooth_field(sketch.canvas.sector.shape, (6, 5), rng)
-    edge = (lumps - np.float32(rng.uniform(-0.6, 0.4))) * np.float32(6)
-    edge = np.maximum(edge, shapes.ellipse(u, v, (0, 0), (62, 44)))
-    sketch.fill(edge, SOFT - 3 + texture(sketch.canvas, rng, 2.0), loss=0.0, soft=3)
-    sketch.fill(np.abs(edge) - np.float32(0.6), WALL - 8)
-    for _ in range(int(rng.integers(0, 5))):
-        at = float(rng.uniform(-40, 40)), float(rng.uniform(-28, 28))
-        lean = float(rng.uniform(-4, 4)), float(rng.uniform(-3, 3))
-        speck = shapes.segment(u, v, at, (at[0] + lean[0], at[1] + lean[1]), float(rng.uniform(0.6, 1.2)))
-        sketch.bone(speck, echo=WALL, loss=float(rng.uniform(0, 2)))
-    for _ in range(int(rng.integers(0, 3))):  # gaps
-        at = float(rng.uniform(-36, 36)), float(rng.uniform(-24, 24))
-        gap = shapes.ellipse(u, v, at, (float(rng.uniform(3, 10)), float(rng.uniform(2, 4))), float(rng.uniform(0, 3)))
-        sketch.fluid(gap, echo=FLUID + 12, soft=4)
-    if rng.random() < 0.12:
-        sketch.blood(shapes.ellipse(u, v, (0, 0), (14, 2.5), float(rng.uniform(0, 3))), float(rng.choice((-0.8, 0.8))))
-        sketch.doppler(20, 26)

@@ -46,3 +46,14 @@ def draw_womb(canvas: Canvas, maternal_mm: float, shift: tuple[float, float], rn
     pitch, phase = float(rng.uniform(3.5, 6.0)), float(rng.uniform(0, 6.3))
     layers = 2 + 7 * np.sin(along * np.float32(2 * np.pi / pitch) + np.float32(phase))
     canvas.blend(np.clip((np.float32(maternal_mm) - along) / 2, 0, 1), layers, 0.0)
+    _lose_contact(canvas, rng)
+
+
+def _lose_contact(canvas: Canvas, rng: np.random.Generator) -> None:
+    # Poor contact, a scar or a rib of the mother: beams that are weak all the way down.
+    across = np.linspace(0, 1, canvas.sector.shape[1], dtype=np.float32)
+    near = slice(0, round(6 / canvas.sector.mm_per_sample))
+    for _ in range(int(rng.choice((0, 1, 2), p=(0.6, 0.3, 0.1)))):
+        middle, width, decibel = rng.uniform(0, 1), rng.uniform(0.02, 0.07), rng.uniform(5, 16)
+        dip = np.exp(-np.square((across - np.float32(middle)) / np.float32(width)))
+        canvas.loss[near] += np.float32(decibel / 6) * dip
