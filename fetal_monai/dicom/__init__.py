@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetal_monai.dicom.frame_ref import FrameRef
-from fetal_monai.dicom.index import DicomIndex, IndexEntry, index_dicom
+from fetal_monai.dicom.index import DicomIndex, index_dicom
+from fetal_monai.dicom.index_cache import IndexEntry
 from fetal_monai.dicom.instance import UltrasoundInstance, iter_frames, read_frame
 from fetal_monai.dicom.limits import Limits
 from fetal_monai.dicom.regions import Region, regions_from_meta

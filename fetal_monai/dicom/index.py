@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from fetal_monai.dicom.header import read_header
+from fetal_monai.dicom.index_cache import IndexEntry, Stamp, open_cache
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.errors import InputError
 
+AUTO_CACHE = 1000
+"""From this many files on an index is remembered without being asked."""
 
-@dataclass(frozen=True)
-class IndexEntry:
-    """What the index knows of one file.
-
-    Args:
-        path: the file.
-        sop_instance_uid: its SOPInstanceUID.
-        frames: number of frames; 0 where the file has no pixels (a report, for example).
-        modality: Modality, "US" for ultrasound.
-        rows: height of a frame in pixels, 0 without pixels.
-        columns: width of a frame in pixels, 0 without pixels.
-        study: StudyInstanceUID.
-    """
-
-    path: str
-    sop_instance_uid: str
-    frames: int
-    modality: str
-    rows: int
-    columns: int
-    study: str = ""
+_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -99,39 +87,92 @@ def _count(value: Any, default: int) -> int:
     return int(value) if value not in (None, "") else default
 
 
-def index_dicom(folder: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> DicomIndex:
-    """Index every file below a folder.
+def index_dicom(
+    folder: str | PathLike[str],
+    *,
+    cache: str | PathLike[str] | bool | None = None,
+    workers: int = 8,
+    progress: bool | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> DicomIndex:
+    """Index every file below a folder, reading the headers of those that are new or changed since the last time.
 
     Args:
-        folder: where to look; hidden files and folders are passed over.
+        folder: where to look; hidden files and folders are passed over, links to folders are not followed.
+        cache: a file to remember the index in; True for one in the user's cache folder, which is also what None means
+            from 1,000 files on; False for none. It holds paths and UIDs. Several processes may share it.
+        workers: threads that read; the waiting is for the disk.
+        progress: whether to show a bar; by default for many files on a terminal.
         limits: caps against hostile or broken files.
 
     Returns:
-        The index.
+        The index; the same whatever the cache and the number of workers.
 
     Raises:
         InputError: if there is no such folder.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> index = index_dicom(Path(get_testdata_file("CT_small.dcm")).parent / "dicomdirtests")
+        >>> {entry.modality for entry in index.values()} == {"CR", "CT", "MR"}
+        True
     """
     root = Path(folder)
     if not root.is_dir():
         raise InputError(root, ["there is no such folder; give the folder with the DICOM files"])
+    stamps = dict(sorted(_files(root)))
+    if cache is None:
+        cache = len(stamps) >= AUTO_CACHE
+    with open_cache(root, cache) as memory:
+        known = memory.load()
+        found = {path: known[path][1] for path, stamp in stamps.items() if path in known and known[path][0] == stamp}
+        memory.forget(known.keys() - stamps.keys())
+        fresh = [path for path in stamps if path not in found]
+        batch: dict[str, tuple[Stamp, IndexEntry | str]] = {}
+        for path, result in _read(fresh, workers=workers, progress=progress, limits=limits):
+            found[path] = result
+            batch[path] = stamps[path], result
+            if len(batch) >= _BATCH:
+                memory.store(batch)
+                batch = {}
+        memory.store(batch)
+    return _assemble({path: found[path] for path in stamps})
+
+
+def _read(
+    paths: list[str], *, workers: int, progress: bool | None, limits: Limits
+) -> Iterator[tuple[str, IndexEntry | str]]:
+    shown = len(paths) >= AUTO_CACHE and sys.stderr.isatty() if progress is None else progress
+    with ThreadPoolExecutor(max(workers, 1)) as pool, tqdm(total=len(paths), disable=not shown, unit="file") as bar:
+        for start in range(0, len(paths), _BATCH):  # so that an interrupt need not wait for a hundred thousand
+            some = paths[start : start + _BATCH]
+            for path, result in zip(some, pool.map(lambda name: index_file(name, limits=limits), some), strict=True):
+                bar.update()
+                yield path, result
+
+
+def _assemble(found: Mapping[str, IndexEntry | str]) -> DicomIndex:
     entries: dict[str, IndexEntry] = {}
     unreadable: dict[str, str] = {}
     duplicates: list[str] = []
-    for path in sorted(_files(root)):
-        found = index_file(path, limits=limits)
-        if isinstance(found, str):
-            unreadable[path] = found
-        elif found.sop_instance_uid in entries:
+    for path, result in found.items():
+        if isinstance(result, str):
+            unreadable[path] = result
+        elif result.sop_instance_uid in entries:
             duplicates.append(path)
         else:
-            entries[found.sop_instance_uid] = found
+            entries[result.sop_instance_uid] = result
     return DicomIndex(entries, unreadable, tuple(duplicates))
 
 
-def _files(root: Path) -> Iterator[str]:
+def _files(root: Path) -> Iterator[tuple[str, Stamp]]:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith("."):
-                yield os.path.join(folder, name)  # noqa: PTH118  # os.walk gives strings
+            path = os.path.join(folder, name)  # noqa: PTH118  # os.walk gives strings
+            try:
+                facts = os.stat(path)  # noqa: PTH116  # a hundred thousand Path objects are not free
+            except OSError:
+                continue  # it vanished meanwhile, or is a dangling link
+            if not name.startswith(".") and stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
+                yield path, (facts.st_size, facts.st_mtime_ns)

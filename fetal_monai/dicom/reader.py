@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fetal_monai.dicom.frame_ref import FrameRef
 from fetal_monai.dicom.instance import UltrasoundInstance
+from fetal_monai.dicom.isolation import IsolatedDecoder
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Limits
 from fetal_monai.errors import DicomReadError
 
@@ -25,6 +26,8 @@ class UltrasoundReader(ImageReader):
     Args:
         limits: caps against hostile or broken files.
         identifiers: whether the metadata may name the patient (PatientID, PatientName, birth date, accession number).
+        isolated: whether to decode in a worker process of its own, which may crash without taking the training down;
+            it costs a copy of the pixels.
 
     Example:
         >>> import numpy as np
@@ -36,8 +39,9 @@ class UltrasoundReader(ImageReader):
         (torch.Size([3, 240, 320]), torch.uint8, 7, 30)
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, identifiers: bool = False) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, identifiers: bool = False, isolated: bool = False) -> None:
         super().__init__()
+        self._decoder = IsolatedDecoder() if isolated else None
         self._limits = limits
         self._identifiers = identifiers
 
@@ -74,6 +78,8 @@ class UltrasoundReader(ImageReader):
         """
         if img.frame < -1:
             raise DicomReadError(img.path, "several files were given for one image", "give one file per item and key")
+        if self._decoder is not None:
+            return self._decoder.decode(img.path, img.frame, limits=self._limits, identifiers=self._identifiers)
         with UltrasoundInstance(img.path, limits=self._limits) as instance:
             return instance.frame(img.frame), instance.metadata(img.frame, identifiers=self._identifiers)
 

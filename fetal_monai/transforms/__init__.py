@@ -3,11 +3,14 @@
 from fetal_monai.transforms.augment import RandColorJitterd, RandCropByAread, RandGrayscaled
 from fetal_monai.transforms.banner import MaskBannerd, mask_banner
 from fetal_monai.transforms.dual_resolution import DualResolutiond
+from fetal_monai.transforms.regions import CropToRegiond, MaskOutsideRegionsd
 from fetal_monai.transforms.resize import ResizeFramed, resize_frame
 
 __all__ = [
+    "CropToRegiond",
     "DualResolutiond",
     "MaskBannerd",
+    "MaskOutsideRegionsd",
     "RandColorJitterd",
     "RandCropByAread",
     "RandGrayscaled",
