@@ -58,3 +58,49 @@ def phantom(
         raise typer.Exit(1) from error
     clips = sum(row["frame"] != -1 for row in rows)
     typer.echo(f"{out}: {len(rows)} synthetic images of {patients} patients, {clips} of them clips")
+
+
+@app.command("fetch-weights")
+def fetch_weights(
+    architectures: Annotated[
+        list[str] | None, typer.Argument(help="Such as efficientnet-b0 efficientnet-b6 resnet18 densenet201.")
+    ] = None,
+    *,
+    url: Annotated[str | None, typer.Option(help="Fetch this file instead; needs --sha256.")] = None,
+    sha256: Annotated[str, typer.Option(help="Its SHA-256, or the first digits of it.")] = "",
+    folder: Annotated[Path | None, typer.Option(help="Where to put the files; by default torch.hub's.")] = None,
+) -> None:
+    """Fetch published ImageNet weights and check them: the only command that downloads."""
+    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
+    from fetal_monai.networks.imagenet import fetch, fetch_published  # noqa: PLC0415
+
+    if bool(url) == bool(architectures) or bool(url) != bool(sha256):
+        raise typer.BadParameter("give architectures, or --url with --sha256")
+    try:
+        for path in [fetch(url, sha256, folder)] if url else (fetch_published(a, folder) for a in architectures or ()):
+            typer.echo(path)
+    except FetalMonaiError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command("import-weights")
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the reference, such as best_model.pth.")],
+    *,
+    network: Annotated[str, typer.Option(help="A network of bundle/configs/networks, or an overlay file.")],
+    out: Annotated[Path, typer.Option(help="The file to write; model.json, the facts, lands beside it.")],
+    config: Annotated[list[Path] | None, typer.Option(help="More overlays, such as other classes.")] = None,
+    bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Turn a checkpoint of the reference implementation into a model of ours. Only tensors are read from it."""
+    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
+    from fetal_monai.networks.importing import import_checkpoint  # noqa: PLC0415
+
+    try:
+        names = import_checkpoint(checkpoint, network, out, bundle=bundle, overlays=config or (), overwrite=overwrite)
+    except FetalMonaiError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{out}: {network} with {len(names)} classes: {', '.join(names)}")

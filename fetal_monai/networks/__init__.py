@@ -4,6 +4,7 @@ from fetal_monai.networks.classifiers import DualBranchClassifier, SingleBranchC
 from fetal_monai.networks.densenet import DenseNetBackbone
 from fetal_monai.networks.efficientnet import EfficientNetBackbone
 from fetal_monai.networks.imagenet import load_imagenet
+from fetal_monai.networks.reference import load_reference_checkpoint
 from fetal_monai.networks.resnet import ResNetBackbone
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "ResNetBackbone",
     "SingleBranchClassifier",
     "load_imagenet",
+    "load_reference_checkpoint",
 ]

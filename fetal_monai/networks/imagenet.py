@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import nn
 
 from fetal_monai.errors import InputError
+from fetal_monai.files import atomic_path
 from fetal_monai.networks.layouts import to_backbone_layout
 from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
 
@@ -136,19 +137,68 @@ def find_published(backbone: nn.Module, name: str = "backbone", folder: str | Pa
     if not path.is_file():
         remedy = f"fetch {published.url} and put it there, or run: fetal-monai fetch-weights {architecture}"
         raise InputError(path, [f"the ImageNet weights of {architecture} are not there; {remedy}"])
-    with path.open("rb") as file:
-        digest = _sha256(file)
-    if not digest.startswith(published.sha256_prefix):
-        problem = f"its SHA-256 begins {digest[:8]} instead of {published.sha256_prefix}; delete it and fetch it again"
-        raise InputError(path, [problem])
+    _check(path, published.sha256_prefix)
     return path
 
 
-def _sha256(file: BinaryIO) -> str:
+def fetch_published(architecture: str, folder: str | PathLike[str] | None = None) -> Path:
+    """Download the published ImageNet weights of an architecture, unless they are there; the one step that may.
+
+    Args:
+        architecture: such as "efficientnet-b0", "resnet18" or "densenet201".
+        folder: where to put the file; default `weights_folder()`.
+
+    Returns:
+        The file, its SHA-256 checked.
+
+    Raises:
+        InputError: if the architecture is unknown, or the file cannot be fetched or is not as published.
+    """
+    published = PUBLISHED.get(architecture)
+    if published is None:
+        problem = f"none are known for {architecture!r}; known are {', '.join(sorted(PUBLISHED))}"
+        raise InputError("ImageNet weights", [problem])
+    if not published.url:
+        return _lite0_package_file(published.file)
+    return fetch(published.url, published.sha256_prefix, folder)
+
+
+def fetch(url: str, sha256: str, folder: str | PathLike[str] | None = None) -> Path:
+    """Download one file into the weights folder, unless it is there, and check it.
+
+    Args:
+        url: where it is published.
+        sha256: its SHA-256, or the first hexadecimal digits of it.
+        folder: where to put it; default `weights_folder()`.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: if it cannot be fetched (the message says where to put it by hand) or is not the one meant.
+    """
+    path = Path(folder or weights_folder()) / Path(urllib.parse.urlparse(url).path).name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with atomic_path(path) as temporary:
+                torch.hub.download_url_to_file(url, str(temporary), progress=False)
+        except OSError as error:
+            problem = f"cannot fetch {url} ({error}); fetch it on a machine with a network and put it there"
+            raise InputError(path, [problem]) from error
+    _check(path, sha256)
+    return path
+
+
+def _check(path: Path, sha256: str) -> None:
+    """Compare the beginning of a file's SHA-256."""
     digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if not sha256 or not digest.hexdigest().startswith(sha256.lower()):
+        problem = f"its SHA-256 begins {digest.hexdigest()[:8]} instead of {sha256[:8]}; delete it and fetch it again"
+        raise InputError(path, [problem])
 
 
 def _lite0_package_file(file: str) -> Path:
