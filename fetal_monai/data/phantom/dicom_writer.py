@@ -67,7 +67,7 @@ def ultrasound_region(sector: Sector, frequency_mhz: float) -> Dataset:
     region = Dataset()
     region.RegionSpatialFormat = 1  # 2D
     region.RegionDataType = 1  # tissue
-    region.RegionFlags = 2  # opaque, not protected, scan converted with square pixels
+    region.RegionFlags = 0  # high priority, scaling not protected
     left, top, right, bottom = sector.bounds
     region.RegionLocationMinX0, region.RegionLocationMinY0 = left, top
     region.RegionLocationMaxX1, region.RegionLocationMaxY1 = right, bottom
@@ -140,15 +140,14 @@ def _set_pixels(data: Dataset, frames: UInt8Array, identity: Identity) -> None:
         data.FrameIncrementPointer = 0x00181063  # FrameTime
         data.FrameTime = FRAME_TIME_MS
     if identity.jpeg:
-        encoded = [
-            simplejpeg.encode_jpeg(frame, quality=90, colorspace="RGB", colorsubsampling="422") for frame in frames
-        ]
-        data.PixelData = encapsulate(encoded)
+        data.PixelData = encapsulate(
+            [simplejpeg.encode_jpeg(frame, quality=90, colorspace="RGB", colorsubsampling="422") for frame in frames]
+        )
         data["PixelData"].VR = "OB"
         data["PixelData"].is_undefined_length = True
         data.LossyImageCompression = "01"
         data.LossyImageCompressionMethod = "ISO_10918_1"
-        data.LossyImageCompressionRatio = round(frames.nbytes / sum(map(len, encoded)), 2)
+        # No LossyImageCompressionRatio: it tells how busy the picture is, and so something of its class.
     else:
         data.PixelData = frames.tobytes()
         data["PixelData"].VR = "OB"

@@ -105,7 +105,7 @@ def draw_nasal_triangle(sketch: Sketch, rng: np.random.Generator) -> None:
         orbit = shapes.ellipse(u, v, (side * 18, -11), (8.5, 7.5))
         sketch.fluid(orbit)
         sketch.shell(orbit, 1.5, BONE - 3, drop=6)
-        sketch.fill(np.abs(shapes.ellipse(u, v, (side * 18, -11), (3.0, 3.0))) - np.float32(0.4), WALL - 8)  # the lens
+        sketch.fill(np.abs(shapes.ellipse(u, v, (side * 18, -11), (3.0, 3.0))) - np.float32(0.4), WALL - 16)  # the lens
     triangle = shapes.polygon(u, v, [apex, (width, base), (-width, base)])
     sketch.fill(triangle, MUSCLE - 6)
     sketch.bone(np.abs(triangle) - np.float32(1.3), echo=BONE + 1, loss=0.7)
