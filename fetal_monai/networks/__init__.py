@@ -4,6 +4,7 @@ from fetal_monai.networks.classifiers import DualBranchClassifier, SingleBranchC
 from fetal_monai.networks.densenet import DenseNetBackbone
 from fetal_monai.networks.efficientnet import EfficientNetBackbone
 from fetal_monai.networks.imagenet import load_imagenet
+from fetal_monai.networks.monai_backbone import MonaiBackbone
 from fetal_monai.networks.reference import load_reference_checkpoint
 from fetal_monai.networks.resnet import ResNetBackbone
 
@@ -11,6 +12,7 @@ __all__ = [
     "DenseNetBackbone",
     "DualBranchClassifier",
     "EfficientNetBackbone",
+    "MonaiBackbone",
     "ResNetBackbone",
     "SingleBranchClassifier",
     "load_imagenet",
