@@ -102,7 +102,7 @@ def class_counts(total: int, floor: int, imbalance: float) -> list[int]:
     Example:
         >>> counts = class_counts(1000, 5, 8.0)
         >>> sum(counts), counts[0], counts[-1]
-        (1000, 142, 18)
+        (1000, 145, 18)
     """
     shares = np.geomspace(imbalance, 1, len(FREQUENCY))
     floor = min(floor, total // len(FREQUENCY))

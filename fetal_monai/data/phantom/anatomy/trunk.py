@@ -57,7 +57,7 @@ def draw_bladder(sketch: Sketch, rng: np.random.Generator) -> None:
     half = float(rng.uniform(33, 38)), float(rng.uniform(28, 32))
     trunk_outline(sketch, half)
     for side in (-1, 1):  # the iliac wings
-        wing = [(side * 13 + 14, side * 13), (side * 13 + 20, side * 20)]
+        wing = [(13, side * 13), (19, side * 19)]
         sketch.bone(shapes.polyline(u, v, wing, 1.4), loss=2.0)
     length, width = float(rng.uniform(9, 13)), float(rng.uniform(6, 9))
     bladder = shapes.ellipse(u, v, (-4, 0), (length, width))
