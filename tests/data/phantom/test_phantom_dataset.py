@@ -154,7 +154,7 @@ def test_region_calibrates_the_sector(phantom: Path) -> None:
         # From the middle of the transducer's face down to the deepest row.
         height = (region.RegionLocationMaxY1 - region.RegionLocationMinY0) - region.ReferencePixelY0
         depth = height * region.PhysicalDeltaY + region.ReferencePixelPhysicalValueY
-assert 8.5 < depth < 16.5
+        assert 8.5 < depth < 16.5
         assert abs(depth - round(2 * depth) / 2) < 0.1  # depths are set in steps of half a cm
 
 
