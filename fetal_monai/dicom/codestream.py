@@ -31,7 +31,9 @@ class Codestream:
         precision: bits per sample.
         signed: whether samples are signed (JPEG 2000 only).
         ycc: True or False where markers state the colour model; None where they leave it open.
-        header_end: length of the part before the first marker after SOI (JPEG), where a marker may be inserted.
+        adobe: the transform of the Adobe marker, None without one (JPEG).
+        sequential: whether a DCT image comes in one pass (JPEG).
+        scan: offset of the first scan (JPEG).
     """
 
     kind: str
@@ -41,8 +43,9 @@ class Codestream:
     precision: int
     signed: bool = False
     ycc: bool | None = None
-    jfif: bool = False
     adobe: int | None = None
+    sequential: bool = False
+    scan: int = 0
 
 
 def inspect_jpeg(data: bytes) -> Codestream:
@@ -60,9 +63,10 @@ def inspect_jpeg(data: bytes) -> Codestream:
     """
     if data[:2] != b"\xff\xd8":
         raise Fault(f"the frame does not begin like a JPEG image but with {data[:4].hex()}")
-    jfif, adobe = False, None
+    jfif, adobe, scan = False, None, 0
     frame: tuple[int, bytes] | None = None
-    for marker, body in _segments(data):
+    for marker, body, position in _segments(data):
+        scan = position
         if marker in _FRAMES:
             if frame is not None:
                 raise Fault("the JPEG image has two frame headers")
@@ -75,11 +79,11 @@ def inspect_jpeg(data: bytes) -> Codestream:
             adobe = body[11]
     if frame is None:
         raise Fault("the JPEG image has no frame header")
-    return _jpeg_facts(*frame, jfif=jfif, adobe=adobe)
+    return _jpeg_facts(*frame, jfif=jfif, adobe=adobe, scan=scan)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The marker segments between SOI and the first scan."""
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The marker segments after SOI with their offsets, up to the first scan."""
     position = 2
     while True:
         position = data.find(b"\xff", position)
@@ -97,13 +101,13 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             raise Fault("the JPEG image is cut off in its header")
         if marker in {0xD8, 0xD9}:
             raise Fault("the JPEG image is damaged: a start or end marker in its header")
+        yield marker, body, position
         if marker == 0xDA:
             return
-        yield marker, body
         position += 2 + length
 
 
-def _jpeg_facts(marker: int, body: bytes, *, jfif: bool, adobe: int | None) -> Codestream:
+def _jpeg_facts(marker: int, body: bytes, *, jfif: bool, adobe: int | None, scan: int) -> Codestream:
     if len(body) < 6 or len(body) < 6 + 3 * body[5]:
         raise Fault("the JPEG image has a short frame header")
     precision, rows, columns, components = struct.unpack_from(">BHHB", body)
@@ -120,7 +124,27 @@ def _jpeg_facts(marker: int, body: bytes, *, jfif: bool, adobe: int | None) -> C
         elif len(sampling) > 1:
             ycc = True
     kind = "dct" if marker in _DCT else "lossless" if marker == _LOSSLESS else "jpeg-ls"
-    return Codestream(kind, rows, columns, components, precision, ycc=ycc, jfif=jfif, adobe=adobe)
+    return Codestream(
+        kind, rows, columns, components, precision, ycc=ycc, adobe=adobe, sequential=marker in {0xC0, 0xC1}, scan=scan
+    )
+
+
+def with_plain_scan(data: bytes, stream: Codestream) -> bytes:
+    """The codestream with the spectral selection that T.81 B.2.3 prescribes for sequential images.
+
+    Some 12-bit writers leave it blank; it means nothing there, but one decoder insists.
+
+    Args:
+        data: a JPEG codestream.
+        stream: its facts.
+
+    Returns:
+        The same bytes where they already were right.
+    """
+    if not stream.sequential:
+        return data
+    end = stream.scan + 2 + int.from_bytes(data[stream.scan + 2 : stream.scan + 4], "big")
+    return data[: end - 3] + b"\x00\x3f\x00" + data[end:]
 
 
 def inspect_jpeg2000(data: bytes) -> Codestream:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-from fetal_monai.dicom.codestream import Codestream, inspect_jpeg, inspect_jpeg2000
+from fetal_monai.dicom.codestream import Codestream, inspect_jpeg, inspect_jpeg2000, with_plain_scan
 from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.limits import Fault
 
@@ -134,7 +134,7 @@ def _decode_lossless(data: bytes, layout: PixelLayout) -> Samples:
 
 def _libjpeg(data: bytes, stream: Codestream, layout: PixelLayout) -> Samples:
     libjpeg = _package("libjpeg", "pylibjpeg-libjpeg", "JPEG Extended and Lossless")
-    array = libjpeg.decode(data, 0)
+    array = libjpeg.decode(with_plain_scan(data, stream), 0)
     if stream.components == 1:
         return Samples(_signed(array, layout), _monochrome(layout), layout.bits_stored, layout.signed)
     # JFIF is defined for the DCT processes only: in a lossless stream it says nothing of the colours.

@@ -58,9 +58,8 @@ class _Curve:
         self._invert = invert
 
     def __call__(self, values: _Floats) -> NDArray[np.uint8]:
-        unit = self._voi(*self._modality(values))
-        grey: NDArray[np.uint8] = np.rint(255 * unit.clip(0, 1)).astype(np.uint8)
-        return np.invert(grey) if self._invert else grey
+        level = self._level(*self._modality(values))
+        return np.floor(level.clip(0, 255) + 1e-9).astype(np.uint8)
 
     def _modality(self, values: _Floats) -> tuple[_Floats, float, float]:
         """Values in the modality's unit and the range that they can have."""
@@ -73,8 +72,17 @@ class _Curve:
         ends = self._range * slope + intercept
         return values * slope + intercept, float(ends.min()), float(ends.max())
 
-    def _voi(self, values: _Floats, low: float, high: float) -> _Floats:
-        """Values as a share of the brightest white."""
+    def _level(self, values: _Floats, low: float, high: float) -> _Floats:
+        """Grey levels before they are cut to whole ones, as dcmtk has them: a window spans 255 steps, no window 256."""
+        unit = self._voi(values)
+        if unit is not None:
+            return np.asarray(255 * (1 - unit.clip(0, 1) if self._invert else unit))
+        steps = max(self._range[1] - self._range[0] + 1, 1)
+        level = (values - low) / max(high - low, 1e-12) * (steps - 1) / steps * 256
+        return np.asarray(255 - np.floor(level + 1e-9) if self._invert else level)
+
+    def _voi(self, values: _Floats) -> _Floats | None:
+        """Values as a share of the brightest white, or None where the file declares no window."""
         table = _first_item(self._dataset, "VOILUTSequence")
         if table is not None:
             mapped, full = self._look_up(table, values)
@@ -83,7 +91,7 @@ class _Curve:
         width = _number(self._dataset.get("WindowWidth"), np.nan)
         function = str(self._dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
         if not np.isfinite(center + width) or width <= 0 or (width < 1 and function == "LINEAR"):
-            return (values - low) / max(high - low, 1e-12)
+            return None
         if function == "SIGMOID":
             return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
         if function == "LINEAR_EXACT":
