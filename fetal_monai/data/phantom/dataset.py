@@ -160,21 +160,23 @@ def _run(spec: PhantomSpec, plan: list[list[Planned]], folder: Path, workers: in
 def _replacing(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that takes its place when the block ends without an error."""
     out = out.absolute()
-    _check_replaceable(out, overwrite=overwrite)
+    temporary: Path | None = None
     try:
+        _check_replaceable(out, overwrite=overwrite)
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(out, [f"cannot be written: {error.strerror}; choose another folder"]) from error
-    try:
         folder = temporary / "new"
         folder.mkdir()  # unlike the temporary folder itself, as public as any other
         yield folder
         if out.exists():
             out.rename(temporary / "old")
         folder.rename(out)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise InputError(out, [f"cannot be written: {cause}; make room for it or name another folder"]) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_replaceable(out: Path, *, overwrite: bool) -> None:

@@ -237,7 +237,7 @@ def test_nothing_is_left_when_it_fails(tmp_path: Path, monkeypatch: pytest.Monke
         return write(*arguments)
 
     monkeypatch.setattr(dataset, "write_image", fail_at_the_fifth)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(InputError, match="cannot be written: no space left"):
         generate_phantom(tmp_path / "out", TINY, workers=1)
     assert list(tmp_path.iterdir()) == []
 
@@ -252,6 +252,8 @@ def test_only_a_phantom_is_ever_replaced(tmp_path: Path) -> None:
     assert (out / "thesis.txt").read_text() == "years of work"
     with pytest.raises(InputError, match="is a file"):
         generate_phantom(out / "thesis.txt", TINY, workers=1)
+    with pytest.raises(InputError, match="cannot be written"):
+        generate_phantom(out / "thesis.txt" / "below", TINY, workers=1)
 
 
 def test_command(tmp_path: Path) -> None:

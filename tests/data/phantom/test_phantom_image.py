@@ -14,6 +14,7 @@ from fetal_monai.data.phantom.canvas import FLUID, Canvas, Pose, Sketch
 from fetal_monai.data.phantom.dataset import scene_and_identity
 from fetal_monai.data.phantom.geometry import ConvexProbe, Sector
 from fetal_monai.data.phantom.scene import Scene, render
+from fetal_monai.data.phantom.screen import empty_screen, show
 from fetal_monai.data.phantom.speckle import Processing, form_image, scattering
 
 SECTOR = Sector(ConvexProbe(50, math.radians(34), 120), rows=480, cols=640)
@@ -118,6 +119,21 @@ def test_bladder_has_red_on_one_side_and_blue_on_the_other() -> None:
         sides = [(np.argwhere(colour).mean(axis=0) - centre) / np.linalg.norm(centre) for colour in (red, blue)]
         across = np.array([math.cos(scene.pose.angle), -math.sin(scene.pose.angle)])  # rows, columns
         assert np.dot(sides[0], across) * np.dot(sides[1], across) < 0
+
+
+def test_flow_towards_the_probe_is_red_and_only_inside_the_window() -> None:
+    style = still(0).style
+    canvas = Canvas(SECTOR)
+    sketch = Sketch(canvas, Pose((0, 60), 0, 1, flip=False))
+    for at, velocity in ((-12, 0.9), (12, -0.9), (45, 0.9)):
+        sketch.blood(shapes.ellipse(sketch.u, sketch.v, (at, 0), (6, 6)), velocity)
+    sketch.doppler(20, 25)
+    grey = np.full(SECTOR.shape, 90, np.uint8)
+    screen = show(empty_screen(style, SECTOR), grey, canvas, (1.0, 1.0, 1.0))
+    pixels = [screen[round(row), round(col)] for col, row in (SECTOR.to_pixel(x, 60) for x in (-12, 12, 45, 0))]
+    assert pixels[0][0] > pixels[0][2] + 100
+    assert pixels[1][2] > pixels[1][0] + 100
+    assert pixels[2].tolist() == pixels[3].tolist() == [90, 90, 90]
 
 
 def test_grey_planes_are_grey() -> None:
