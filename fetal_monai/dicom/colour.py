@@ -56,7 +56,8 @@ def to_rgb8(samples: NDArray[Any], photometric: str, bits: int) -> NDArray[np.ui
         matrix = _PARTIAL
     else:
         raise Fault(f"the photometric interpretation {photometric[:40]!r} is unknown for these pixels")
-    return np.asarray(cv2.transform(np.ascontiguousarray(samples), matrix), dtype=np.uint8)
+    exact = cv2.transform(samples.astype(np.float32), matrix)  # on bytes OpenCV would round the matrix to 10 bits
+    return np.rint(exact, out=exact).clip(0, 255, out=exact).astype(np.uint8)
 
 
 def upsample_422(raw: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:

@@ -19,6 +19,10 @@ from fetal_monai.dicom.limits import Fault
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 
+NATIVE_SYNTAXES = frozenset(f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".2", ".1.99"))
+"""Uncompressed: implicit, explicit little and big endian, deflated."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """The decoded samples of one frame, before colours and windows.
@@ -66,6 +70,11 @@ def unsupported(syntax: str) -> Fault:
         f"its transfer syntax {name} is not supported",
         "transcode it to one in the table of docs/dicom.md, for example JPEG Baseline or Explicit VR Little Endian",
     )
+
+
+def supported_syntaxes() -> frozenset[str]:
+    """The UIDs of all transfer syntaxes that can be read."""
+    return NATIVE_SYNTAXES | _DECODERS.keys()
 
 
 def is_encapsulated(syntax: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_monai.dicom.colour import to_rgb8, upsample_422
-from fetal_monai.dicom.decoders import Samples, decode_compressed, is_encapsulated, unpack, unsupported
+from fetal_monai.dicom.decoders import NATIVE_SYNTAXES, Samples, decode_compressed, is_encapsulated, unpack, unsupported
 from fetal_monai.dicom.encapsulation import FrameTable
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.grayscale import to_grey8
@@ -28,7 +28,6 @@ from fetal_monai.errors import DicomReadError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_NATIVE = frozenset(f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".2", ".1.99"))
 _HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 
 
@@ -128,7 +127,7 @@ class UltrasoundInstance:
 
     def _frame_table(self) -> FrameTable | None:
         header = self.header
-        if header.transfer_syntax in _NATIVE:
+        if header.transfer_syntax in NATIVE_SYNTAXES:
             if header.pixel_length is None:
                 raise Fault("the pixel data is in fragments, but its transfer syntax is uncompressed")
             return None

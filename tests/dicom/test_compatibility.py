@@ -1,0 +1,460 @@
+"""Every transfer syntax and colour model that can be made, each against a decoder that we did not write.
+
+`CASES` is also the source of the support table in docs/dicom.md: a row exists because a case here proves it.
+Write the table anew with `FETAL_MONAI_WRITE_DOCS=1 pytest tests/dicom/test_compatibility.py -k support_table`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from fetal_monai.dicom import UltrasoundInstance, iter_frames
+from fetal_monai.dicom.decoders import supported_syntaxes
+
+NATIVE = {
+    "Implicit VR Little Endian": "1.2.840.10008.1.2",
+    "Explicit VR Little Endian": "1.2.840.10008.1.2.1",
+    "Explicit VR Big Endian": "1.2.840.10008.1.2.2",
+    "Deflated Explicit VR Little Endian": "1.2.840.10008.1.2.1.99",
+}
+FULL = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])
+
+
+def to_ycc(rgb, partial=False):
+    """Closed form of PS3.3 C.7.6.3.1.2, rounded: what a writer stores."""
+    ycc = rgb @ FULL.T
+    scale, offset = (np.array([219, 224, 224]) / 255, [16, 128, 128]) if partial else (1, [0, 128, 128])
+    return np.clip(np.rint(ycc * scale + offset), 0, 255).astype(np.uint8)
+
+
+def from_ycc(ycc, partial=False):
+    """Its inverse, rounded."""
+    scale, offset = (np.array([219, 224, 224]) / 255, [16, 128, 128]) if partial else (1, [0, 128, 128])
+    return np.clip(np.rint((ycc.astype(float) - offset) / scale @ np.linalg.inv(FULL).T), 0, 255).astype(np.uint8)
+
+
+def fold_422(ycc):
+    """Bytes of 4:2:2 pixels, and the pixels that they unfold to."""
+    pairs = ycc.reshape(*ycc.shape[:2], -1, 2, 3)
+    quads = np.concatenate([pairs[..., 0], pairs[..., 0, 1:]], axis=-1)
+    unfolded = pairs.copy()
+    unfolded[..., 1, 1:] = pairs[..., 0, 1:]
+    return quads.tobytes(), unfolded.reshape(ycc.shape)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination, how to write it, and how near an independent decoder must be."""
+
+    syntax: str
+    colours: str
+    detail: str
+    write: object
+    judge: str = "dcmtk"
+    tolerance: int = 0
+    known: int | None = 0
+    options: tuple[str, ...] = ()
+
+    @property
+    def id(self):
+        return f"{self.syntax} / {self.colours} / {self.detail}".replace(" ", "_")
+
+
+def native(name, photometric="RGB", **options):
+    def write(kit, folder):
+        frames = kit.frames()
+        expected, values = frames, frames
+        partial = "PARTIAL" in photometric
+        if photometric.startswith("YBR"):
+            values = to_ycc(frames, partial)
+            pixels = None
+            if photometric.endswith("422"):
+                pixels, values = fold_422(values)
+            expected = from_ycc(values, partial)
+            path = kit.write(
+                folder / "a.dcm", values, photometric=photometric, syntax=NATIVE[name], pixels=pixels, **options
+            )
+        else:
+            path = kit.write(folder / "a.dcm", values, photometric=photometric, syntax=NATIVE[name], **options)
+        return path, expected.transpose(0, 3, 1, 2)
+
+    return write
+
+
+def deep_colour(name):
+    def write(kit, folder):
+        frames = kit.frames()
+        return kit.write(
+            folder / "a.dcm", frames.astype(np.uint16) * 257, bits=16, syntax=NATIVE[name]
+        ), frames.transpose(0, 3, 1, 2)
+
+    return write
+
+
+def grey(name, photometric="MONOCHROME2", bits=8, stored=8, high=None, signed=False, junk=False):
+    def write(kit, folder):
+        level = kit.frames()[..., 0]
+        top = (
+            level.astype(np.int64) << (stored - 8) | level >> max(16 - stored, 0)
+            if stored >= 8
+            else level >> (8 - stored)
+        )
+        values = top - (1 << stored - 1) if signed else top
+        shift = (stored - 1 if high is None else high) + 1 - stored
+        words = (values & (1 << stored) - 1) << shift
+        if junk:  # overlays and the like used to live in the bits that the value leaves free
+            words |= ~(((1 << stored) - 1) << shift) & (1 << bits) - 1
+        kind = f"{'>' if 'Big' in name else '<'}u{bits // 8}"
+        path = kit.write(
+            folder / "a.dcm",
+            values,
+            photometric=photometric,
+            bits=bits,
+            stored=stored,
+            high=high,
+            signed=signed,
+            syntax=NATIVE[name],
+            pixels=words.astype(kind).tobytes(),
+        )
+        shown = top >> (stored - 8)
+        shown = 255 - shown if photometric == "MONOCHROME1" else shown
+        return path, np.stack([shown.astype(np.uint8)] * 3, axis=1)
+
+    return write
+
+
+def palette(name, entries="byte", bits=8, first=0):
+    """`entries`: bytes; words of 16 bits; or words that peak at 255 although the descriptor says 16."""
+
+    def write(kit, folder):
+        frames = kit.frames()
+        table, index = np.unique(frames.reshape(-1, 3), axis=0, return_inverse=True)
+        count = 256 if bits == 8 else len(table)
+        table = np.pad(table, ((0, count - len(table)), (0, 0)))
+        order = ">" if "Big" in name else "<"
+        elements = {}
+        for column, colour in enumerate(("Red", "Green", "Blue")):
+            values = table[:, column]
+            words = values.astype(np.uint16) * (257 if entries == "word" else 1)
+            raw = values.tobytes() if entries == "byte" else words.astype(f"{order}u2").tobytes()
+            if entries == "byte" and order == ">":  # bytes travel in words, which turn
+                raw = np.frombuffer(raw, "<u2").astype(">u2").tobytes()
+            elements[f"{colour}PaletteColorLookupTableDescriptor"] = [count, first, 8 if entries == "byte" else 16]
+            elements[f"{colour}PaletteColorLookupTableData"] = raw
+        path = kit.write(
+            folder / "a.dcm",
+            index.reshape(frames.shape[:3]) + first,
+            photometric="PALETTE COLOR",
+            bits=bits,
+            syntax=NATIVE[name],
+            elements=elements,
+        )
+        return path, frames.transpose(0, 3, 1, 2)
+
+    return write
+
+
+def via(tool, source, *options):
+    """What dcmtk's encoders make of an uncompressed file."""
+
+    def write(kit, folder):
+        path, expected = source(kit, folder)
+        out = folder / "b.dcm"
+        kit.dcmtk(tool, *options, path, out)
+        return out, expected
+
+    return write
+
+
+def strip_markers(data):
+    """A JPEG without its JFIF and Adobe segments."""
+    out, position = bytearray(data[:2]), 2
+    while data[position + 1] != 0xDA:
+        length = int.from_bytes(data[position + 2 : position + 4], "big") + 2
+        if data[position + 1] not in (0xE0, 0xEE):
+            out += data[position : position + length]
+        position += length
+    return bytes(out + data[position:])
+
+
+def jpeg(photometric, subsampling="444", markers=True, **options):
+    def write(kit, folder):
+        frames = kit.frames()
+        if photometric == "MONOCHROME2":
+            frames = frames[..., :1].repeat(3, -1)
+            encoded = [simplejpeg.encode_jpeg(np.ascontiguousarray(f[..., :1]), 95, colorspace="GRAY") for f in frames]
+        else:
+            encoded = [
+                simplejpeg.encode_jpeg(np.ascontiguousarray(f), 95, colorsubsampling=subsampling) for f in frames
+            ]
+        encoded = encoded if markers else [strip_markers(data) for data in encoded]
+        stored = frames[..., 0] if photometric == "MONOCHROME2" else frames
+        path = kit.write(
+            folder / "a.dcm",
+            stored,
+            photometric=photometric,
+            encoded=encoded,
+            syntax="1.2.840.10008.1.2.4.50",
+            **options,
+        )
+        return path, frames.transpose(0, 3, 1, 2)
+
+    return write
+
+
+def jpeg2000(photometric, syntax="1.2.840.10008.1.2.4.90", bits=8, **options):
+    def write(kit, folder):
+        openjpeg = pytest.importorskip("openjpeg.utils", reason="install the package pylibjpeg-openjpeg")
+        frames = kit.frames()
+        if photometric == "MONOCHROME2":
+            values = frames[..., 0].astype(np.uint16) << (bits - 8)
+            encoded = [bytes(openjpeg.encode_array(f, bits_stored=bits, photometric_interpretation=2)) for f in values]
+            path = kit.write(
+                folder / "a.dcm", values, photometric=photometric, encoded=encoded, syntax=syntax, bits=16, stored=bits
+            )
+            return path, frames[..., :1].repeat(3, -1).transpose(0, 3, 1, 2)
+        values = to_ycc(frames) if photometric == "YBR_FULL" else frames
+        expected = from_ycc(values) if photometric == "YBR_FULL" else frames
+        encoded = [
+            bytes(openjpeg.encode_array(f, photometric_interpretation=1, use_mct=photometric != "YBR_FULL", **options))
+            for f in values
+        ]
+        return kit.write(
+            folder / "a.dcm", values, photometric=photometric, encoded=encoded, syntax=syntax
+        ), expected.transpose(0, 3, 1, 2)
+
+    return write
+
+
+LITTLE = native("Explicit VR Little Endian")
+GREY_12 = grey("Explicit VR Little Endian", bits=16, stored=12)
+GREY_8 = grey("Explicit VR Little Endian")
+PALETTE = palette("Explicit VR Little Endian", "word")
+CASES = [
+    *[Case(name, "RGB", f"planar {planar}", native(name, planar=planar)) for name in NATIVE for planar in (0, 1)],
+    *[Case(name, "RGB", "16 bits", deep_colour(name)) for name in NATIVE],
+    *[
+        Case(name, "YBR_FULL", f"planar {p}", native(name, "YBR_FULL", planar=p), tolerance=2)
+        for name in NATIVE
+        for p in (0, 1)
+    ],
+    *[Case(name, "YBR_FULL_422", "8 bits", native(name, "YBR_FULL_422"), tolerance=2) for name in NATIVE],
+    *[Case(name, "YBR_PARTIAL_422", "8 bits", native(name, "YBR_PARTIAL_422"), "closed form") for name in NATIVE],
+    *[Case(name, "MONOCHROME2", "8 bits", grey(name)) for name in NATIVE],
+    *[Case(name, "MONOCHROME1", "8 bits", grey(name, "MONOCHROME1"), tolerance=1) for name in NATIVE],
+    *[
+        Case(
+            name,
+            photometric,
+            f"{stored} of 16 bits{', signed' * signed}",
+            grey(name, photometric, 16, stored, None, signed),
+            tolerance=int(photometric == "MONOCHROME1"),
+        )
+        for name in ("Explicit VR Little Endian", "Explicit VR Big Endian")
+        for photometric in ("MONOCHROME1", "MONOCHROME2")
+        for stored in (10, 12, 16)
+        for signed in (False, True)
+    ],
+    *[
+        Case(
+            "Explicit VR Little Endian",
+            "MONOCHROME2",
+            f"{stored} of {bits} bits, high bit {high}, others in use",
+            grey("Explicit VR Little Endian", "MONOCHROME2", bits, stored, high, signed, junk=True),
+        )
+        for bits, stored, high, signed in ((16, 12, 15, False), (16, 12, 11, True), (16, 10, 12, False))
+    ],
+    *[Case(name, "PALETTE COLOR", "8-bit entries", palette(name)) for name in NATIVE],
+    *[Case(name, "PALETTE COLOR", "16-bit entries", palette(name, "word")) for name in NATIVE],
+    *[
+        Case(name, "PALETTE COLOR", "16-bit entries that peak at 255", palette(name, "low word"), options=("+Mc",))
+        for name in NATIVE
+    ],
+    Case(
+        "Explicit VR Little Endian",
+        "PALETTE COLOR",
+        "16-bit indices, first entry 7",
+        palette("Explicit VR Little Endian", "word", 16, 7),
+    ),
+    *[
+        Case("RLE Lossless", colours, detail, via("dcmcrle", source), tolerance=tolerance)
+        for colours, detail, source, tolerance in (
+            ("RGB", "planar 0", LITTLE, 0),
+            ("RGB", "planar 1", native("Explicit VR Little Endian", planar=1), 0),
+            ("YBR_FULL", "8 bits", native("Explicit VR Little Endian", "YBR_FULL"), 2),
+            ("MONOCHROME2", "8 bits", GREY_8, 0),
+            ("MONOCHROME1", "12 of 16 bits", grey("Explicit VR Little Endian", "MONOCHROME1", 16, 12), 1),
+            ("PALETTE COLOR", "16-bit entries", PALETTE, 0),
+        )
+    ],
+    *[
+        Case("JPEG Baseline", colours, detail, jpeg(colours, sub, markers), tolerance=2, known=None)
+        for colours, detail, sub, markers in (
+            ("YBR_FULL", "4:4:4, JFIF", "444", True),
+            ("YBR_FULL_422", "4:2:2, JFIF", "422", True),
+            ("YBR_FULL_422", "4:2:2, no markers", "422", False),
+            ("YBR_FULL", "4:4:4, no markers", "444", False),
+            ("MONOCHROME2", "8 bits", "444", True),
+        )
+    ],
+    Case("JPEG Baseline", "RGB", "stored as RGB", via("dcmcjpeg", LITTLE, "+eb", "+cr"), tolerance=2, known=None),
+    Case("JPEG Baseline", "RGB", "but the markers say YCbCr: they win", jpeg("RGB"), "dcmtk", 2, None, ("+cg",)),
+    Case(
+        "JPEG Extended", "MONOCHROME2", "12 bits", via("dcmcjpeg", GREY_12, "+ee", "+q", "95"), tolerance=2, known=None
+    ),
+    Case(
+        "JPEG Extended",
+        "MONOCHROME2",
+        "8 bits",
+        via("dcmcjpeg", GREY_8, "+ee", "+q", "95", "+be"),
+        tolerance=2,
+        known=None,
+    ),
+    *[
+        Case(
+            "JPEG Lossless",
+            colours,
+            f"{detail}, predictor {predictor}",
+            via("dcmcjpeg", source, "+el", "+sv", predictor),
+        )
+        for predictor in (1, 2, 3, 4, 5, 6, 7)
+        for colours, detail, source in (("RGB", "8 bits", LITTLE), ("MONOCHROME2", "12 bits", GREY_12))
+    ],
+    *[
+        Case(
+            "JPEG Lossless, first-order",
+            colours,
+            detail,
+            via("dcmcjpeg", source, "+e1"),
+            tolerance=int(colours[-1] == "1"),
+        )
+        for colours, detail, source in (
+            ("RGB", "8 bits", LITTLE),
+            ("MONOCHROME1", "16 bits", grey("Explicit VR Little Endian", "MONOCHROME1", 16, 16)),
+            ("MONOCHROME2", "12 bits, signed", grey("Explicit VR Little Endian", "MONOCHROME2", 16, 12, None, True)),
+            ("PALETTE COLOR", "16-bit entries", PALETTE),
+        )
+    ],
+    *[
+        Case("JPEG-LS Lossless", colours, detail, via("dcmcjpls", source, *options))
+        for colours, detail, source, options in (
+            ("RGB", "by line", LITTLE, ("+il",)),
+            ("RGB", "by sample", LITTLE, ("+is",)),
+            ("RGB", "by plane", LITTLE, ("+in",)),
+            ("MONOCHROME2", "8 bits", GREY_8, ()),
+            ("MONOCHROME2", "12 bits", GREY_12, ()),
+            ("PALETTE COLOR", "16-bit entries", PALETTE, ()),
+        )
+    ],
+    *[
+        Case("JPEG-LS Near-lossless", colours, detail, via("dcmcjpls", source, "+en", "+md", "2"), known=None)
+        for colours, detail, source in (("RGB", "8 bits", LITTLE), ("MONOCHROME2", "8 bits", GREY_8))
+    ],
+    Case("JPEG 2000 Lossless", "YBR_RCT", "8 bits", jpeg2000("YBR_RCT"), "ITK"),
+    Case("JPEG 2000 Lossless", "RGB", "8 bits, transformed all the same", jpeg2000("RGB"), "ITK"),
+    Case("JPEG 2000 Lossless", "YBR_FULL", "8 bits", jpeg2000("YBR_FULL"), "closed form"),
+    *[
+        Case("JPEG 2000 Lossless", "MONOCHROME2", f"{bits} bits", jpeg2000("MONOCHROME2", bits=bits), "ITK")
+        for bits in (8, 12, 16)
+    ],
+    Case(
+        "JPEG 2000",
+        "YBR_ICT",
+        "8 bits",
+        jpeg2000("YBR_ICT", "1.2.840.10008.1.2.4.91", signal_noise_ratios=[45]),
+        "ITK",
+        2,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_every_frame_matches_an_independent_decoder_and_known_colours(case, kit, tmp_path):
+    path, expected = case.write(kit, tmp_path)
+
+    ours = list(iter_frames(path))
+
+    assert len(ours) == len(expected) == 3
+    for index, (frame, truth) in enumerate(zip(ours, expected, strict=True)):
+        assert frame.shape == truth.shape
+        assert frame.dtype == np.uint8
+        if case.known is not None:
+            assert np.abs(frame.astype(int) - truth).max() <= case.known
+        # The middles of the blocks survive any compression that is worth its name.
+        assert np.abs(frame[:, 8::16, 8::16].astype(int) - truth[:, 8::16, 8::16]).max() <= 8
+        if case.judge == "dcmtk":
+            assert np.abs(frame.astype(int) - kit.dcmtk_frame(path, index, *case.options)).max() <= case.tolerance
+        elif case.judge == "ITK":
+            theirs = kit.itk_frames(path)[index]
+            theirs = theirs.transpose(2, 0, 1) if theirs.ndim == 3 else theirs >> (int(theirs.max()).bit_length() - 8)
+            assert np.abs(frame.astype(int) - theirs).max() <= case.tolerance
+
+
+@pytest.mark.parametrize(
+    ("offsets", "fragments"), [("basic", 1), ("basic", 3), ("extended", 1), ("none", 1), ("none", 3)]
+)
+def test_frames_are_found_by_any_offset_table_or_none(kit, tmp_path, offsets, fragments):
+    path, expected = jpeg("YBR_FULL", offsets=offsets, fragments=fragments)(kit, tmp_path)
+
+    with UltrasoundInstance(path) as instance:
+        backwards = [instance.frame(index) for index in (2, 1, 0)]
+
+    for index, frame in zip((2, 1, 0), backwards, strict=True):
+        assert np.abs(frame[:, 8::16, 8::16].astype(int) - expected[index, :, 8::16, 8::16]).max() <= 4
+
+
+def test_an_offset_table_that_lies_is_not_believed(kit, tmp_path):
+    path, expected = jpeg("YBR_FULL")(kit, tmp_path)
+    data = bytearray(path.read_bytes())
+    table = data.index(b"\xfe\xff\x00\xe0\x0c\x00\x00\x00") + 8
+    data[table + 4] ^= 0xF6
+    path.write_bytes(data)
+
+    for frame, truth in zip(iter_frames(path), expected, strict=True):
+        assert np.abs(frame[:, 8::16, 8::16].astype(int) - truth[:, 8::16, 8::16]).max() <= 4
+
+
+def test_every_supported_syntax_has_a_case_or_is_named_as_unproven():
+    proven = {case.syntax for case in CASES}
+    compressed = {
+        "1.2.840.10008.1.2.5": "RLE Lossless",
+        "1.2.840.10008.1.2.4.50": "JPEG Baseline",
+        "1.2.840.10008.1.2.4.51": "JPEG Extended",
+        "1.2.840.10008.1.2.4.57": "JPEG Lossless",
+        "1.2.840.10008.1.2.4.70": "JPEG Lossless, first-order",
+        "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
+        "1.2.840.10008.1.2.4.81": "JPEG-LS Near-lossless",
+        "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
+        "1.2.840.10008.1.2.4.91": "JPEG 2000",
+    }
+    assert proven == set(NATIVE) | set(compressed.values())
+    unproven = {f"1.2.840.10008.1.2.4.20{digit}" for digit in (1, 2, 3)}  # HTJ2K: no encoder at hand
+    assert supported_syntaxes() == set(NATIVE.values()) | set(compressed) | unproven
+
+
+def support_table():
+    lines = ["| transfer syntax | colour model | variants | judged by |", "|---|---|---|---|"]
+    rows = {}
+    for case in CASES:
+        judge = f"{case.judge}, {'exact' if not case.tolerance else f'within {case.tolerance}'}"
+        rows.setdefault((case.syntax, case.colours), {}).setdefault(judge, []).append(case.detail)
+    for (syntax, colours), judges in rows.items():
+        lines += [f"| {syntax} | {colours} | {'; '.join(details)} | {judge} |" for judge, details in judges.items()]
+    return "\n".join(lines)
+
+
+def test_the_support_table_of_the_documentation_is_what_these_tests_prove():
+    page = Path(__file__).parents[2] / "docs" / "dicom.md"
+    begin, end = "<!-- support table: begin -->\n", "\n<!-- support table: end -->"
+    text = page.read_text()
+    head, rest = text.split(begin)
+    table, tail = rest.split(end)
+    if os.environ.get("FETAL_MONAI_WRITE_DOCS"):
+        page.write_text(head + begin + support_table() + end + tail)
+        table = support_table()
+    assert table == support_table()
