@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import ceil, sqrt
 from typing import Any
 
 import torch
 from monai.engines import PrepareBatch, default_prepare_batch
 from monai.transforms import CutMix, MixUp
+from monai.utils import convert_to_tensor
 from torch.nn import functional
 
 
@@ -43,6 +45,7 @@ class MixedBatches(PrepareBatch):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mixed images (B, 3, H, W) and their class probabilities (B, C)."""
         image, label, *_ = default_prepare_batch(batchdata)
+        image = convert_to_tensor(image, track_meta=False)
         if not isinstance(label, torch.Tensor):
             raise TypeError("mixing needs labels, and the batch has none")
         self.mixer.batch_size = len(image)
@@ -62,27 +65,33 @@ class MixedBatches(PrepareBatch):
 class RectangleMix(CutMix):
     """MONAI's CutMix with labels mixed by the area that was really pasted (Yun et al. 2019, arXiv 1905.04899).
 
-    MONAI mixes the labels by the area drawn, although a rectangle that crosses the border is cut off there.
+    MONAI mixes the labels by the area drawn, although a rectangle that crosses the border is cut off there; and it
+    indexes in a way that torch is about to give another meaning.
 
     Args:
         batch_size: images in a batch.
         alpha: of the Beta distribution of the area kept.
     """
 
-    def randomize(self, data: torch.Tensor | None = None) -> None:
-        """Draw areas, partners and the corner, and keep the image's sides for the labels."""
-        super().randomize(data)
-        self._sides = list(data.shape[2:]) if data is not None else []
+    def apply(self, data: torch.Tensor) -> torch.Tensor:
+        """Paste a rectangle of its partner into each image of (B, C, H, W)."""
+        _, partners, _ = self._params
+        mixed = data.clone()
+        self._kept = torch.ones(len(data), 1)
+        for row, (rows, columns) in enumerate(self._rectangles(data.shape[2:])):
+            mixed[row, :, rows, columns] = data[partners[row], :, rows, columns]
+            self._kept[row] -= mixed[row, 0, rows, columns].numel() / data[row, 0].numel()
+        return mixed
 
     def apply_on_labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """Mix labels (B, C) by the area that each image keeps."""
-        weights, partners, corners = self._params
-        kept = torch.ones(len(labels), 1)
-        for row, weight in enumerate(weights):
-            area = 1.0
-            for corner, side in zip(corners, self._sides, strict=True):
-                start = int(corner)
-                area *= (min(ceil(start + side * sqrt(1 - weight)), side) - start) / side
-            kept[row] -= area
-        kept = kept.to(labels)
-        return kept * labels + (1 - kept) * labels[partners]
+        """Mix labels (B, C) by the area that each image kept in the last `apply`."""
+        _, partners, _ = self._params
+        return self._kept * labels + (1 - self._kept) * labels[partners]
+
+    def _rectangles(self, sides: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+        weights, _, corners = self._params
+        for weight in weights:
+            yield tuple(
+                slice(int(corner), min(ceil(int(corner) + side * sqrt(1 - weight)), side))
+                for corner, side in zip(corners, sides, strict=True)
+            )

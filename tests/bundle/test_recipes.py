@@ -1,0 +1,136 @@
+"""Every recipe does what it says, in a training of the real configuration on DICOM."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DistributedWeightedRandomSampler
+
+from fetal_monai.losses import effective_number_weights
+from fetal_monai.model_folder import load_model
+
+RECIPES = (
+    "auxiliary_heads",
+    "backbone_learning_rate",
+    "class_aware_sampling",
+    "clip_gradients",
+    "drw",
+    "ema",
+    "warmup_cosine",
+)
+
+
+def start(workflow, phantom: Path, out: Path, recipes, **override):
+    flow = workflow(
+        "train",
+        "train.yaml",
+        *(f"recipes/{name}.yaml" for name in recipes),
+        dataset_dir=str(phantom),
+        ckpt_dir=str(out / "model"),
+        output_dir=str(out / "eval"),
+        **override,
+    )
+    flow.run_id = "training"
+    flow.initialize()
+    return flow
+
+
+def test_recipes_work_together(workflow, phantom, tmp_path):
+    """All at once, because each is one line that must not tread on the others."""
+    flow = start(
+        workflow, phantom, tmp_path, RECIPES, drw_epoch=1, ema_momentum=0.01, warmup_epochs=2, max_gradient_norm=0.1
+    )
+    get = flow.parser.get_parsed_content
+    trainer, loss, network, optimizer = get("train#trainer"), get("loss"), get("network"), get("optimizer")
+    seen = {"weights": [], "rates": [], "norms": [], "preds": []}
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def watch(engine):
+        seen["preds"].append(engine.state.output["pred"])
+        seen["norms"].append(torch.cat([p.grad.flatten() for p in network.parameters()]).norm().item())
+
+    @trainer.on(Events.EPOCH_STARTED)
+    def watch_epoch(_):
+        seen["rates"].append([group["lr"] for group in optimizer.param_groups])
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def watch_weights(_):
+        seen["weights"].append(loss.weight.clone())
+
+    flow.run()
+    counts = get("class_counts")
+    assert torch.equal(seen["weights"][0], torch.ones(16))
+    torch.testing.assert_close(seen["weights"][1], effective_number_weights(counts, 0.9999))
+    assert seen["rates"][0] == pytest.approx([1e-6, 1e-5])
+    assert seen["rates"][1] == pytest.approx([5.5e-6, 5.5e-5])
+    assert max(seen["norms"]) <= 0.1 * (1 + 1e-4)
+    assert all(len(pred) == 3 for pred in seen["preds"])
+    average, _, _ = load_model(tmp_path / "model")  # the validated one is the average, not the trained one
+    ema = get("ema").ema_model.state_dict()
+    assert not torch.equal(ema["head.weight"], network.state_dict()["head.weight"])
+    best = get("validate#evaluator").state.best_metric_epoch
+    if best == 2:
+        torch.testing.assert_close(average.state_dict()["head.weight"], ema["head.weight"])
+    assert not torch.equal(average.state_dict()["head.weight"], network.state_dict()["head.weight"])
+    last = torch.load(tmp_path / "model" / "last.pt", weights_only=True)
+    torch.testing.assert_close(last["ema"]["head.weight"], ema["head.weight"])
+
+
+@pytest.mark.parametrize("recipe", ["mixup", "cutmix"])
+def test_mixed_batches_have_soft_labels_and_one_view(recipe, workflow, phantom, tmp_path):
+    flow = start(workflow, phantom, tmp_path, [recipe], max_epochs=1)
+    trainer = flow.parser.get_parsed_content("train#trainer")
+    labels = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: labels.append(engine.state.output["label"]))
+    flow.run()
+    labels = torch.cat(labels)
+    torch.testing.assert_close(labels.sum(dim=1), torch.ones(len(labels)))
+    assert ((labels > 0).sum(dim=1) == 2).any()
+
+
+def test_class_aware_sampling_draws_classes_alike(workflow, phantom, tmp_path):
+    flow = start(workflow, phantom, tmp_path, ["class_aware_sampling"])
+    get = flow.parser.get_parsed_content
+    sampler, items = get("train#dataloader#sampler"), get("train#dataset#data")
+    assert get("train#dataloader").sampler is sampler
+    sampler.num_samples = 16_000
+    torch.manual_seed(0)
+    drawn = Counter(items[index]["label"] for index in sampler)
+    assert set(drawn) == set(range(16))
+    assert max(drawn.values()) < 1.2 * 1000  # 1000 expected, standard deviation 31
+    assert min(drawn.values()) > 0.8 * 1000
+
+
+def test_class_aware_sampling_of_several_processes(workflow, phantom, tmp_path):
+    """Each process draws as many images as the others, from its own share of them."""
+    flow = start(workflow, phantom, tmp_path, ["class_aware_sampling_multi_gpu"])
+    sampler = flow.parser["train"]["dataloader"]["sampler"]
+    assert sampler["_target_"] == DistributedWeightedRandomSampler.__name__
+    dataset = flow.parser.get_parsed_content("train#dataset")
+    weights = flow.parser.get_parsed_content("train#dataloader#sampler#weights")
+    shares = [
+        list(DistributedWeightedRandomSampler(dataset, weights, 4000, num_replicas=2, rank=rank)) for rank in range(2)
+    ]
+    assert len(set(shares[0]) & set(shares[1])) <= 1  # an odd image goes to both
+    assert set(shares[0]) | set(shares[1]) == set(range(len(dataset)))
+    drawn = Counter(dataset.data[index]["label"] for index in shares[0] + shares[1])
+    assert set(drawn) == set(range(16))
+
+
+def test_reference_recipe_builds(workflow, phantom, tmp_path):
+    flow = start(workflow, phantom, tmp_path, ["reference", "frozen_backbones"], pretrained=None)
+    get = flow.parser.get_parsed_content
+    assert get("validate#evaluator").state.key_metric_name == "accuracy"
+    loss = get("loss")
+    assert (loss.scale, loss.gamma, loss.ldam_factor, loss.focal_factor) == (30, 1, 0.8, 0.8)
+    assert loss.weight_in_exponent
+    assert loss.margins.max() == 0.5
+    torch.testing.assert_close(loss.weight, effective_number_weights(get("class_counts"), 0.9999))
+    assert (get("max_epochs"), get("batch_size"), get("optimizer").defaults["lr"]) == (100, 4, 1e-4)
+    assert not get("views")[0].antialias
+    assert not any(p.requires_grad for p in get("network").backbone_detailed.parameters())
+    assert flow.check_properties() == []
