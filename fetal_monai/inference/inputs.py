@@ -1,0 +1,191 @@
+"""From what a caller has (files, frames, arrays) to decoded frames, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeAlias, Union
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fetal_monai.dicom import FrameRef, UltrasoundInstance
+from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.limits import DEFAULT_LIMITS
+from fetal_monai.errors import DicomReadError
+from fetal_monai.inference.prediction import ReadFailure
+
+Input: TypeAlias = Union[str, "PathLike[str]", FrameRef, NDArray[np.uint8], torch.Tensor]
+
+PICTURE_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded frame.
+
+    Args:
+        source: what it is called: its file, or `array 3`.
+        uid: SOP Instance UID, None where there is none.
+        index: zero-based frame of a clip, -1 for a still.
+        pixels: (3, H, W) uint8 RGB.
+        meta: what `UltrasoundReader` tells; empty for pictures and arrays.
+    """
+
+    source: str
+    uid: str | None
+    index: int
+    pixels: NDArray[np.uint8]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Some frames of one file, to be decoded with the file opened once; or one array; or a failure already known."""
+
+    source: str
+    frames: Sequence[int] = (STILL,)
+    array: NDArray[np.uint8] | torch.Tensor | None = None
+    failure: ReadFailure | None = None
+
+
+def is_picture(path: str | PathLike[str]) -> bool:
+    """Whether a file begins as a PNG or a JPEG does.
+
+    Args:
+        path: a file.
+
+    Returns:
+        False also if it cannot be read; then reading it as DICOM will say why.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # a FrameRef is a path, but no Path
+            return file.read(8).startswith(PICTURE_MAGICS)
+    except OSError:
+        return False
+
+
+def plan_runs(inputs: Input | Iterable[Input], length: int) -> Iterator[Run]:
+    """Turn inputs into runs, in their order.
+
+    A `FrameRef` is that frame; the path of a DICOM file is all its frames; a picture and an array are one image each.
+
+    Args:
+        inputs: one or many; many are taken one after another, so a generator may go on for ever.
+        length: the most frames in one run.
+
+    Yields:
+        Runs. Files that cannot be opened become runs with a failure.
+
+    Raises:
+        TypeError: for an input of any other type.
+    """
+    path, frames = "", list[int]()
+    arrays = 0
+    for item in _one_or_many(inputs):
+        if isinstance(item, FrameRef):
+            if frames and (item.path != path or len(frames) >= length):
+                yield Run(path, frames)
+                frames = []
+            path = item.path
+            frames = [*frames, item.frame]
+            continue
+        if frames:
+            yield Run(path, frames)
+            frames = []
+        if isinstance(item, (np.ndarray, torch.Tensor)):
+            arrays += 1
+            yield Run(f"array {arrays}", array=item)
+        elif isinstance(item, (str, PathLike)):
+            yield from _runs_of_file(fspath(item), length)
+        else:
+            raise TypeError(f"cannot classify a {type(item).__name__}; give a path, a FrameRef or an array of pixels")
+    if frames:
+        yield Run(path, frames)
+
+
+def _one_or_many(inputs: Input | Iterable[Input]) -> Iterable[Input]:
+    single = isinstance(inputs, (str, PathLike)) or (isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim < 4)
+    return [inputs] if single else inputs  # type: ignore[list-item, return-value]  # mypy cannot follow `single`
+
+
+def _runs_of_file(path: str, length: int) -> Iterator[Run]:
+    if is_picture(path):
+        yield Run(path)
+        return
+    try:
+        with UltrasoundInstance(path) as instance:
+            count = len(instance)
+    except DicomReadError as error:
+        yield Run(path, failure=ReadFailure(path, str(error)))
+        return
+    indices = [STILL] if count == 1 else range(count)
+    for start in range(0, len(indices), length):
+        yield Run(path, indices[start : start + length])
+
+
+def decode_run(run: Run) -> Iterator[Frame | ReadFailure]:
+    """Decode the frames of a run, one in memory at a time.
+
+    Args:
+        run: as `plan_runs` made it.
+
+    Yields:
+        For each frame, in order, the decoded frame or the reason why there is none.
+    """
+    if run.failure is not None:
+        yield run.failure
+    elif run.array is not None:
+        yield _array_frame(run.source, run.array)
+    elif is_picture(run.source):
+        for index in run.frames:
+            yield _picture_frame(run.source, index)
+    else:
+        yield from _dicom_frames(run)
+
+
+def _dicom_frames(run: Run) -> Iterator[Frame | ReadFailure]:
+    try:
+        with UltrasoundInstance(run.source) as instance:
+            for index in run.frames:
+                try:
+                    pixels, meta = instance.frame(index), instance.metadata(index)
+                except DicomReadError as error:
+                    yield ReadFailure(str(FrameRef(run.source, index)), str(error))
+                else:
+                    yield Frame(run.source, meta["SOPInstanceUID"] or None, index, pixels, meta)
+    except DicomReadError as error:
+        for index in run.frames:
+            yield ReadFailure(str(FrameRef(run.source, index)), str(error))
+
+
+def _picture_frame(path: str, index: int) -> Frame | ReadFailure:
+    """Decode a PNG or JPEG; deeper grey and alpha are brought to 8-bit RGB."""
+    if index not in (STILL, 0):
+        return ReadFailure(f"{path}#{index}", f"{path}: there is no frame {index}: a picture has one; use -1 or 0")
+    try:
+        bgr = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error) as error:
+        return ReadFailure(path, f"{path}: it cannot be read ({str(error).strip()}); check the path and its rights")
+    if bgr is None:
+        return ReadFailure(path, f"{path}: it is a damaged PNG or JPEG; export it again")
+    if bgr.shape[0] * bgr.shape[1] > DEFAULT_LIMITS.max_frame_pixels:
+        return ReadFailure(
+            path, f"{path}: {bgr.shape[0]} x {bgr.shape[1]} pixels are above the limit; export it smaller"
+        )
+    return Frame(path, None, index, np.ascontiguousarray(bgr[..., ::-1].transpose(2, 0, 1)))
+
+
+def _array_frame(source: str, array: NDArray[np.uint8] | torch.Tensor) -> Frame | ReadFailure:
+    pixels = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or 3 not in (pixels.shape[0], pixels.shape[-1]) or not pixels.size:
+        return ReadFailure(
+            source, f"{source}: {pixels.dtype} of shape {pixels.shape}; give uint8 RGB of shape (3, H, W) or (H, W, 3)"
+        )
+    planes = pixels if pixels.shape[0] == 3 else pixels.transpose(2, 0, 1)
+    return Frame(source, None, STILL, np.ascontiguousarray(planes))

@@ -1,0 +1,208 @@
+"""The one inference path: a model folder in, calibrated predictions out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+import fetal_monai
+from fetal_monai.console import find_user_error
+from fetal_monai.inference.decisions import read_decisions
+from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
+from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
+from fetal_monai.model_folder import WEIGHTS_FILE, ModelFacts, load_model
+
+Views = dict[str, torch.Tensor]
+
+
+class Predictor:
+    """A trained model, ready to classify.
+
+    The numbers are those of `python -m monai.bundle run evaluating` in float32 on the same images. Calibration,
+    abstention, conformal sets and out-of-distribution scores apply as far as the model folder holds them
+    (see `fetal_monai.inference.decisions`).
+
+    Args:
+        model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds.
+        device: where the network runs; None takes CUDA if there is one. Floats are 32 bits on every device.
+        batch_size: images per pass of the network.
+        workers: threads that decode and prepare images while the network works.
+
+    Attributes:
+        class_names: the C classes, in the order of the probabilities.
+        identity: which model and preprocessing this is.
+        facts: what the model folder tells about the model.
+        decisions: calibration and thresholds.
+        network: in evaluation mode on `device`.
+        device: where the network runs.
+
+    Raises:
+        InputError: if the folder is incomplete, or a file in it is damaged or belongs to another model.
+        FetalMonaiError: if the model needs classes that this version does not have.
+
+    Example:
+        >>> predictor = Predictor("bundle/models")  # doctest: +SKIP
+        >>> for found in predictor.predict(["still.dcm", FrameRef("clip.dcm", 7), "picture.png"]):  # doctest: +SKIP
+        ...     print(found.source, getattr(found, "label", "not read"))
+    """
+
+    def __init__(
+        self,
+        model_dir: str | PathLike[str],
+        device: str | torch.device | None = None,
+        batch_size: int = 8,
+        *,
+        workers: int = 2,
+    ) -> None:
+        if batch_size < 1 or workers < 1:
+            raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
+        network, self._preprocessing, self.facts = load_model(model_dir)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.network = network.to(self.device).eval()
+        self.batch_size = batch_size
+        self.class_names = tuple(self.facts.class_names)
+        self.identity = _identity(self.facts, Path(model_dir, WEIGHTS_FILE))
+        self.decisions = read_decisions(model_dir, self.class_names, self.identity.weights_sha256)
+        self._workers = workers
+
+    def predict(self, inputs: Input | Iterable[Input]) -> Iterator[Prediction | ReadFailure]:
+        """Classify images as they come, in their order.
+
+        Args:
+            inputs: one or an iterable of: a `FrameRef`; the path of a DICOM file (all its frames) or of a PNG or JPEG
+                picture; a uint8 RGB array or tensor, (3, H, W) or (H, W, 3). It is consumed as needed, a few batches
+                ahead at most.
+
+        Yields:
+            A prediction for each image, or a failure with its reason in its place.
+
+        Raises:
+            TypeError: for an input of any other type.
+        """
+        waiting: list[tuple[Frame, Views] | ReadFailure] = []
+        count = 0
+        for item in self._prepared(inputs):
+            waiting.append(item)
+            count += not isinstance(item, ReadFailure)
+            if count == self.batch_size or not count:
+                yield from self._classified(waiting)
+                waiting, count = [], 0
+        yield from self._classified(waiting)
+
+    def _prepared(self, inputs: Input | Iterable[Input]) -> Iterator[tuple[Frame, Views] | ReadFailure]:
+        """Decode and prepare ahead of the network, in order."""
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        ahead: deque[Future[list[tuple[Frame, Views] | ReadFailure]]] = deque()
+        frames_ahead = 0
+        length = max(1, self.batch_size // self._workers)
+        try:
+            for run in plan_runs(inputs, length):
+                ahead.append(pool.submit(self._prepare, run))
+                frames_ahead += len(run.frames)
+                while ahead and frames_ahead >= 2 * self.batch_size:
+                    done = ahead.popleft().result()
+                    frames_ahead -= len(done)
+                    yield from done
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:  # also when the caller stops early
+            pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, run: Run) -> list[tuple[Frame, Views] | ReadFailure]:
+        return [item if isinstance(item, ReadFailure) else self._views(item) for item in decode_run(run)]
+
+    def _views(self, frame: Frame) -> tuple[Frame, Views] | ReadFailure:
+        """Bring one frame to the network's views, as `LoadImaged` and the model's transforms do in training."""
+        pixels = torch.from_numpy(frame.pixels)
+        image = MetaTensor.ensure_torch_and_prune_meta(pixels, dict(frame.meta)) if frame.meta else pixels
+        try:
+            data: Any = self._preprocessing({"image": image})
+            names = [name for name in ("image", "image_shallow") if name in data]
+            views = {name: torch.as_tensor(data[name]) for name in names}
+        except Exception as error:  # noqa: BLE001  # one strange image must not stop the others
+            reason = find_user_error(error) or f"the preprocessing fails ({_first_line(error)}); look at the image"
+            return ReadFailure(frame.source, f"{frame.source}: {reason}")
+        views = {name: v.as_tensor() if isinstance(v, MetaTensor) else v for name, v in views.items()}
+        return Frame(frame.source, frame.uid, frame.index, frame.pixels[:, :0], {}), views
+
+    def _classified(self, items: list[tuple[Frame, Views] | ReadFailure]) -> Iterator[Prediction | ReadFailure]:
+        ready = [item for item in items if not isinstance(item, ReadFailure)]
+        predictions = self._infer([frame for frame, _ in ready], [views for _, views in ready]) if ready else iter(())
+        for item in items:
+            yield item if isinstance(item, ReadFailure) else next(predictions)
+
+    def _infer(self, frames: list[Frame], views: list[Views]) -> Iterator[Prediction | ReadFailure]:
+        batch = [torch.stack([view[name] for view in views]).to(self.device) for name in views[0]]
+        logits, features = self._forward(batch)
+        calibration = self.decisions.calibration
+        probabilities = (logits.softmax(dim=1) if calibration is None else calibration.probabilities(logits)).numpy()
+        distances = None if self.decisions.ood is None else self.decisions.ood.score(features.numpy())
+        for row, frame in enumerate(frames):
+            if not np.isfinite(probabilities[row]).all():
+                yield ReadFailure(frame.source, f"{frame.source}: the network gives NaN; the weights may be damaged")
+                continue
+            yield self._prediction(frame, probabilities[row], None if distances is None else float(distances[row]))
+
+    @torch.inference_mode()
+    def _forward(self, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and, if something asks for them, the features that the head sees; float64 on the CPU."""
+        seen: list[torch.Tensor] = []
+        hook = None
+        if self.decisions.ood is not None:
+            head: torch.nn.Module = self.network.head  # type: ignore[assignment]
+            hook = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+        try:
+            logits = self.network(*batch).double().cpu()
+        finally:
+            if hook is not None:
+                hook.remove()
+        return logits, seen[0].double().cpu() if seen else logits
+
+    def _prediction(self, frame: Frame, probabilities: NDArray[np.float64], ood_score: float | None) -> Prediction:
+        decisions = self.decisions
+        members: tuple[str, ...] | None = None
+        if decisions.conformal is not None:
+            inside = 1 - probabilities <= np.array(decisions.conformal.thresholds)
+            members = tuple(self.class_names[k] for k in np.argsort(-probabilities, kind="stable") if inside[k])
+        limit = decisions.ood_threshold
+        sure = probabilities.max() >= decisions.least_confidence
+        return Prediction(
+            source=frame.source,
+            sop_instance_uid=frame.uid,
+            frame=frame.index,
+            probabilities=probabilities,
+            class_names=self.class_names,
+            label=self.class_names[int(probabilities.argmax())] if sure else None,
+            conformal_set=members,
+            ood_score=ood_score,
+            out_of_distribution=None if ood_score is None or limit is None else ood_score > limit,
+            identity=self.identity,
+        )
+
+
+def _identity(facts: ModelFacts, weights: Path) -> ModelIdentity:
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    trained_by = facts.software.get("versions", {}).get("fetal_monai", "unknown")
+    records = json.dumps(facts.preprocessing, sort_keys=True, separators=(",", ":"))
+    return ModelIdentity(
+        name=str(facts.network["_target_"]).rpartition(".")[2],
+        version=f"{trained_by}+{digest[:12]}",
+        weights_sha256=digest,
+        preprocessing_sha256=hashlib.sha256(records.encode()).hexdigest(),
+        fetal_monai_version=fetal_monai.__version__,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
