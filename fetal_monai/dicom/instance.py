@@ -102,6 +102,21 @@ class UltrasoundInstance:
         with self._blame(None if index == STILL else index):
             return self._planes(self._checked(index))
 
+    def samples(self, index: int) -> Samples:
+        """Decode one frame and stop before colours, palettes and windows: the stored values.
+
+        Args:
+            index: as for `frame`.
+
+        Returns:
+            The samples.
+
+        Raises:
+            DicomReadError: if there is no such frame or it cannot be decoded.
+        """
+        with self._blame(None if index == STILL else index):
+            return self._samples(self._checked(index))
+
     def metadata(self, index: int, *, identifiers: bool = False) -> dict[str, Any]:
         """Describe one frame; see `frame_metadata`.
 
@@ -144,12 +159,13 @@ class UltrasoundInstance:
             header.offset_table,
         )
 
-    def _planes(self, index: int) -> NDArray[np.uint8]:
-        layout, header = self.layout, self.header
+    def _samples(self, index: int) -> Samples:
         if self._table is None:
-            samples = self._native(index)
-        else:
-            samples = decode_compressed(self._table.read(index), header.transfer_syntax, layout)
+            return self._native(index)
+        return decode_compressed(self._table.read(index), self.header.transfer_syntax, self.layout)
+
+    def _planes(self, index: int) -> NDArray[np.uint8]:
+        header, samples = self.header, self._samples(index)
         if samples.array.ndim == 3:
             return _split(to_rgb8(samples.array, samples.photometric, samples.bits))
         if samples.photometric == "PALETTE COLOR":

@@ -105,14 +105,17 @@ def dcmtk_run(tool, *arguments):
     subprocess.run([tool, *map(str, arguments)], check=True, capture_output=True)
 
 
-def dcmtk_frame(path, frame=0, *options):
-    """One frame as dcmtk shows it, (3, H, W) uint8."""
-    syntax = pydicom.dcmread(path, stop_before_pixels=True, force=True).file_meta.get("TransferSyntaxUID", "")
+def dcmtk_frames(path, folder, *options):
+    """All frames as dcmtk shows them, (N, 3, H, W) uint8; raises CalledProcessError where it cannot."""
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID", "")
     tool = "dcml2pnm" if syntax.startswith("1.2.840.10008.1.2.4.8") else "dcmj2pnm"
-    out = Path(path).with_name(f"{Path(path).name}.{frame}.pnm")
-    dcmtk_run(tool, "-q", "-O", *options, "+F", frame + 1, "--write-raw-pnm", path, out)
-    image = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
-    return np.stack([image] * 3) if image.ndim == 2 else image[..., ::-1].transpose(2, 0, 1)
+    out = Path(folder) / "dcmtk.pnm"
+    dcmtk_run(tool, "-q", "-O", *options, "+Fa", "--write-raw-pnm", path, out)
+    count = int(header.get("NumberOfFrames") or 1)
+    names = [next(out.parent.glob(f"dcmtk.pnm.{index}.p?m")) for index in range(count)]
+    images = [cv2.imread(str(name), cv2.IMREAD_UNCHANGED) for name in names]
+    return np.stack([np.stack([i] * 3) if i.ndim == 2 else i[..., ::-1].transpose(2, 0, 1) for i in images])
 
 
 def itk_frames(path):
@@ -137,7 +140,7 @@ class Kit:
     frames = staticmethod(make_frames)
     write = staticmethod(make_dicom)
     dcmtk = staticmethod(dcmtk_run)
-    dcmtk_frame = staticmethod(dcmtk_frame)
+    dcmtk_frames = staticmethod(dcmtk_frames)
     itk_frames = staticmethod(itk_frames)
     real = staticmethod(real_file)
 

@@ -377,22 +377,25 @@ CASES = [
 def test_every_frame_matches_an_independent_decoder_and_known_colours(case, kit, tmp_path):
     path, expected = case.write(kit, tmp_path)
 
-    ours = list(iter_frames(path))
+    ours = np.stack(list(iter_frames(path)))
 
-    assert len(ours) == len(expected) == 3
-    for index, (frame, truth) in enumerate(zip(ours, expected, strict=True)):
-        assert frame.shape == truth.shape
-        assert frame.dtype == np.uint8
-        if case.known is not None:
-            assert np.abs(frame.astype(int) - truth).max() <= case.known
-        # The middles of the blocks survive any compression that is worth its name.
-        assert np.abs(frame[:, 8::16, 8::16].astype(int) - truth[:, 8::16, 8::16]).max() <= 8
-        if case.judge == "dcmtk":
-            assert np.abs(frame.astype(int) - kit.dcmtk_frame(path, index, *case.options)).max() <= case.tolerance
-        elif case.judge == "ITK":
-            theirs = kit.itk_frames(path)[index]
-            theirs = theirs.transpose(2, 0, 1) if theirs.ndim == 3 else theirs >> (int(theirs.max()).bit_length() - 8)
-            assert np.abs(frame.astype(int) - theirs).max() <= case.tolerance
+    assert ours.shape == expected.shape
+    assert ours.dtype == np.uint8
+    if case.known is not None:
+        assert np.abs(ours.astype(int) - expected).max() <= case.known
+    # The middles of the blocks survive any compression that is worth its name.
+    assert np.abs(ours[..., 8::16, 8::16].astype(int) - expected[..., 8::16, 8::16]).max() <= 8
+    if case.judge != "closed form":
+        theirs = kit.dcmtk_frames(path, tmp_path, *case.options) if case.judge == "dcmtk" else itk_view(kit, path)
+        assert np.abs(ours.astype(int) - theirs).max() <= case.tolerance
+
+
+def itk_view(kit, path):
+    """ITK's colours as they are, or the top 8 bits of its greys."""
+    array = kit.itk_frames(path)
+    if array.ndim == 4:
+        return array.transpose(0, 3, 1, 2)
+    return np.stack([array >> (int(array.max()).bit_length() - 8)] * 3, axis=1)
 
 
 @pytest.mark.parametrize(
