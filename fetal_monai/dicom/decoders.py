@@ -176,7 +176,14 @@ def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> Samples:
 def _decode_rle(data: bytes, layout: PixelLayout) -> Samples:
     rle = _package("rle.utils", "pylibjpeg-rle", "RLE Lossless")
     pixels = layout.rows * layout.columns
-    raw = rle.decode_frame(data, pixels, layout.bits_allocated, "<")
+    try:
+        raw = rle.decode_frame(data, pixels, layout.bits_allocated, "<")
+    except BaseException as error:
+        if (
+            type(error).__name__ == "PanicException"
+        ):  # Rust's panics are no `Exception`, this one must not end a training
+            raise Fault(f"the RLE frame is damaged: {error}") from None
+        raise
     array = np.frombuffer(raw, f"<u{layout.bits_allocated // 8}")
     if array.size != pixels * layout.samples:
         raise Fault(f"the RLE frame holds {array.size} samples, not {pixels * layout.samples}")

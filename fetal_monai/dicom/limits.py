@@ -45,7 +45,7 @@ class Limits:
     max_frame_bytes: int = 1 << 27
     max_element_bytes: int = 1 << 20
     max_header_elements: int = 50_000
-    max_inflated_bytes: int = 1 << 32
+    max_inflated_bytes: int = 1 << 29
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,0 +1,135 @@
+"""The index: right, incremental, remembered, shared."""
+
+import multiprocessing
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fetal_monai.dicom import index, index_dicom
+from fetal_monai.errors import InputError
+
+
+@pytest.fixture
+def folder(kit, tmp_path):
+    root = tmp_path / "study"
+    (root / "deep" / "er").mkdir(parents=True)
+    (root / ".hidden").mkdir()
+    for number, name in enumerate(("a.dcm", "deep/b", "deep/er/c.dcm", ".hidden/d.dcm")):
+        kit.write(root / name, kit.frames(number + 1), elements={"SOPInstanceUID": f"1.2.{number}"})
+    (root / "notes.txt").write_text("no DICOM")
+    (root / "broken.dcm").write_bytes((root / "a.dcm").read_bytes()[:300])
+    (root / "copy.dcm").write_bytes((root / "a.dcm").read_bytes())
+    return root
+
+
+@pytest.fixture
+def headers_read(monkeypatch):
+    read = []
+    original = index.index_file
+    monkeypatch.setattr(index, "index_file", lambda path, **more: read.append(path) or original(path, **more))
+    return read
+
+
+def test_it_finds_files_in_nested_folders(folder):
+    found = index_dicom(folder)
+    assert list(found) == ["1.2.0", "1.2.1", "1.2.2"]
+    entry = found["1.2.2"]
+    assert entry.path == str(folder / "deep" / "er" / "c.dcm")
+    assert (entry.frames, entry.modality, entry.rows, entry.columns) == (3, "US", 48, 64)
+    assert found.unreadable[str(folder / "notes.txt")] == "this is not a DICOM file"
+    assert str(folder / "broken.dcm") in found.unreadable
+    assert found.duplicates == (str(folder / "copy.dcm"),)
+
+
+def test_a_file_without_pixels_has_no_frames(kit):
+    found = index_dicom(kit.real("reportsi.dcm").parent)
+    (report,) = [entry for entry in found.values() if entry.path.endswith("reportsi.dcm")]
+    assert (report.modality, report.frames, report.rows) == ("SR", 0, 0)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="there is no such folder"):
+        index_dicom(tmp_path / "nowhere")
+
+
+def test_only_what_is_new_or_changed_is_read_again(kit, folder, tmp_path, headers_read):
+    cache = tmp_path / "index.sqlite"
+    first = index_dicom(folder, cache=cache)
+    assert len(headers_read) == 6
+    headers_read.clear()
+    assert index_dicom(folder, cache=cache) == first
+    assert headers_read == []
+
+    kit.write(folder / "new.dcm", kit.frames(1), elements={"SOPInstanceUID": "1.2.9"})
+    os.utime(folder / "deep" / "b", ns=(1, 1))
+    (folder / "copy.dcm").unlink()
+    changed = index_dicom(folder, cache=cache)
+    assert sorted(headers_read) == [str(folder / "deep" / "b"), str(folder / "new.dcm")]
+    assert list(changed) == ["1.2.0", "1.2.1", "1.2.2", "1.2.9"]
+    assert changed.duplicates == ()
+    assert changed == index_dicom(folder, cache=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database " * 99])
+def test_a_damaged_cache_is_made_anew(folder, tmp_path, content):
+    cache = tmp_path / "index.sqlite"
+    cache.write_bytes(content)
+    assert index_dicom(folder, cache=cache) == index_dicom(folder, cache=False)
+    with sqlite3.connect(cache) as connection:
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (6,)
+
+
+def test_a_cache_of_another_version_is_made_anew(folder, tmp_path, headers_read):
+    cache = tmp_path / "index.sqlite"
+    index_dicom(folder, cache=cache)
+    with sqlite3.connect(cache) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    headers_read.clear()
+    index_dicom(folder, cache=cache)
+    assert len(headers_read) == 6
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(folder, tmp_path, caplog):
+    assert list(index_dicom(folder, cache=tmp_path)) == ["1.2.0", "1.2.1", "1.2.2"]
+    assert "the index is not remembered" in caplog.text
+
+
+def _index(job):
+    folder, cache = job
+    return list(index_dicom(folder, cache=cache))
+
+
+def test_two_processes_may_share_a_cache(kit, folder, tmp_path):
+    frame = kit.frames(1)
+    for number in range(60):
+        kit.write(folder / f"{number}.dcm", frame, elements={"SOPInstanceUID": f"1.3.{number}"})
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        results = pool.map(_index, [(str(folder), str(tmp_path / "index.sqlite"))] * 6, chunksize=1)
+    assert all(result == results[0] for result in results)
+    assert len(results[0]) == 63
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (66,)
+
+
+def test_many_files_are_remembered_without_being_asked(folder, tmp_path, monkeypatch, headers_read):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    index_dicom(folder)
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setattr(index, "AUTO_CACHE", 3)
+    index_dicom(folder, progress=True)
+    headers_read.clear()
+    index_dicom(folder)
+    assert headers_read == []
+    assert len(list((tmp_path / "cache" / "fetal_monai").glob("index-*.sqlite"))) == 1
+
+
+def test_the_pixels_are_never_read(kit, tmp_path):
+    path = kit.write(tmp_path / "a.dcm", np.zeros((1, 2000, 2000), np.uint8), photometric="MONOCHROME2")
+    with Path(path).open("r+b") as file:
+        file.truncate(path.stat().st_size - 3_900_000)
+    (entry,) = index_dicom(tmp_path).values()
+    assert (entry.rows, entry.columns) == (2000, 2000)
