@@ -74,6 +74,23 @@ def test_gradcheck(make):
     assert torch.autograd.gradcheck(lambda z: loss(z, target), logits.requires_grad_())
 
 
+def test_ldam_focal_by_its_definition():
+    """Image by image in plain Python, with the weight inside the exponent and outside."""
+    logits, target = batch()
+    weights = effective_number_weights(COUNTS, 0.999).tolist()
+    margins = [0.5 * (count / min(COUNTS)) ** -0.25 for count in COUNTS]
+    for inside in (True, False):
+        ldam = focal = total = 0.0
+        for z, y in zip(logits.tolist(), target.tolist(), strict=True):
+            shifted = [30 * (value - margins[y] * (j == y)) for j, value in enumerate(z)]
+            ldam += weights[y] * (math.log(sum(math.exp(value) for value in shifted)) - shifted[y])
+            p = math.exp(z[y]) / sum(map(math.exp, z))
+            focal += (1 - (p ** weights[y] if inside else p)) ** 2 * -weights[y] * math.log(p)
+            total += weights[y]
+        loss = LDAMFocalLoss(COUNTS, gamma=2.0, focal_factor=0.5, beta=0.999, weight_in_exponent=inside)
+        assert loss(logits, target).item() == pytest.approx(0.8 * ldam / total + 0.5 * focal / len(target), rel=1e-5)
+
+
 def test_ldam_focal_limits_are_the_simpler_losses():
     logits, target = batch()
     cross_entropy = functional.cross_entropy(logits, target)

@@ -257,7 +257,7 @@ def reference_checkpoint(tmp_path, randomise):
     package = pytest.importorskip("efficientnet_pytorch")
     torch.manual_seed(0)
     network = nn.Module()
-    network.backbone_shallow = package.EfficientNet.from_name("efficientnet-b0", include_top=False)
+    network.backbone_shallow = package.EfficientNet.from_name("efficientnet-b0")  # its classifier comes along
     network.backbone_detailed = package.EfficientNet.from_name("efficientnet-b6", include_top=False)
     network.head = nn.Linear(1280 + 2304, 16)
     randomise(network)
@@ -271,10 +271,12 @@ def test_reference_checkpoint_gives_the_same_logits(reference_checkpoint, tmp_pa
     network, path = reference_checkpoint
     out = tmp_path / "model" / "model.pt"
     command = ["import-weights", str(path), "--network", "effnet_b0_b6", "--out", str(out)]
+    command += ["--config", str(ROOT / "bundle/configs/recipes/reference.yaml")]
     result = CLI.invoke(app, [*command, "--bundle", str(ROOT / "bundle")])
     assert result.exit_code == 0, result.output
-    ours, _, facts = load_model(out.parent)
+    ours, preprocessing, facts = load_model(out.parent)
     assert len(facts.class_names) == 16
+    assert not any(transform.antialias for transform in preprocessing.transforms if hasattr(transform, "antialias"))
     shallow, detailed = torch.rand(1, 3, 224, 224) * 2 - 1, torch.rand(1, 3, 528, 528) * 2 - 1
     with torch.inference_mode():
         pooled = [
