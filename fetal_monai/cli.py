@@ -60,6 +60,64 @@ def phantom(
     typer.echo(f"{out}: {len(rows)} synthetic images of {patients} patients, {clips} of them clips")
 
 
+@app.command()
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(help="DICOM files, PNG or JPEG pictures, folders of them.")],
+    *,
+    model: Annotated[Path, typer.Option(help="A model folder: model.pt and model.json, as training writes them.")],
+    out: Annotated[Path, typer.Option(help="The folder to make: predictions.csv, predictions.json.")],
+    sr: Annotated[bool, typer.Option("--sr", help="Write a DICOM structured report per study, too.")] = False,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; by default CUDA if there is one.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
+) -> None:
+    """Classify ultrasound images with a trained model. Research software: not for diagnosis, treatment or triage.
+
+    Exit status: 0 all images classified; 1 a mistake, nothing written; 2 wrong usage; 3 some files could not be read,
+    the others are in OUT.
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
+    from fetal_monai.inference.batch import predict_to_folder  # noqa: PLC0415
+
+    columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=None)
+            summary = predict_to_folder(
+                inputs,
+                model,
+                out,
+                device=device,
+                batch_size=batch_size,
+                workers=workers,
+                reports=sr,
+                overwrite=overwrite,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    except FetalMonaiError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    rate = summary.images / max(summary.seconds, 1e-9)
+    typer.echo(f"{out}: {summary.images} images in {summary.seconds:.1f} s ({rate:.1f} images/s)")
+    for count, what in (
+        (summary.abstained, "images left without a label: the model is not sure enough"),
+        (summary.passed_over, "files passed over: no ultrasound images"),
+        (summary.reports, "structured reports"),
+        (summary.without_report, "pictures without a report: they belong to no study"),
+    ):
+        if count:
+            typer.echo(f"{count} {what}")
+    if summary.failures:
+        typer.echo(f"{len(summary.failures)} inputs could not be classified (all are in predictions.json):", err=True)
+        for failure in summary.failures[:20]:
+            typer.echo(f"  {failure.message}", err=True)
+        raise typer.Exit(3)
+
+
 @app.command("fetch-weights")
 def fetch_weights(
     architectures: Annotated[
@@ -95,12 +153,37 @@ def import_weights(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Turn a checkpoint of the reference implementation into a model of ours. Only tensors are read from it."""
+    from fetal_monai.console import prepare_console  # noqa: PLC0415
     from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
     from fetal_monai.networks.importing import import_checkpoint  # noqa: PLC0415
 
+    prepare_console()
     try:
         names = import_checkpoint(checkpoint, network, out, bundle=bundle, overlays=config or (), overwrite=overwrite)
     except FetalMonaiError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"{out}: {network} with {len(names)} classes: {', '.join(names)}")
+
+
+@app.command()
+def label(
+    *,
+    studies: Annotated[str, typer.Option(help="A folder of DICOM and PNG files, or the URL of a DICOMweb service.")],
+    model: Annotated[Path, typer.Option(help="The model folder to begin with; it is only read.")],
+    workspace: Annotated[
+        Path | None, typer.Option(help="For trained versions, logs, downloads; by default beside the model folder.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only; 0 takes a free one.")] = 8000,
+    config: Annotated[list[Path] | None, typer.Option(help="Overlays for training, such as recipes.")] = None,
+    bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
+) -> None:
+    """Label images in the browser, helped by a model that learns from the labels: a MONAI Label server."""
+    from fetal_monai.apps.label.server import serve  # noqa: PLC0415
+    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
+
+    try:
+        serve(studies, model, workspace=workspace, port=port, bundle=bundle, overlays=config or ())
+    except FetalMonaiError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error

@@ -1,8 +1,8 @@
 """Predictions as a DICOM Structured Report: one TID 1500 Measurement Report (PS3.16) per study, in that study.
 
-Each image has a measurement group (TID 1501) that refers to its instance and frame: the plane, the anatomy that it shows,
-how certain the model is, and what else the model folder promises. The report names the algorithm, has the fetus as its
-subject (TID 1008), is preliminary and unverified, and says that it comes from research software.
+Each image has a measurement group (TID 1501) that refers to its instance and frame: the plane, the anatomy that it
+shows, how certain the model is, and what else the model folder promises. The report names the algorithm, has the fetus
+as its subject (TID 1008), is preliminary and unverified, and says that it comes from research software.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pydicom
 import yaml
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
-from highdicom.uid import UID
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
 
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.files import atomic_path
@@ -178,9 +178,9 @@ def build_report(
     return sr.EnhancedSR(
         evidence=evidence,
         content=content,
-        series_instance_uid=UID(),
+        series_instance_uid=generate_uid(prefix=None),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=UID(),
+        sop_instance_uid=generate_uid(prefix=None),
         instance_number=1,
         manufacturer=SOFTWARE,
         manufacturer_model_name=identity.name,
@@ -269,7 +269,9 @@ def _group(found: Prediction, header: Dataset) -> sr.MeasurementsAndQualitativeE
         evaluations.append(sr.QualitativeEvaluation(unlike, answer))
     certainty = sr.Measurement(codes.DCM.CertaintyOfFinding, round(100 * found.confidence, 4), codes.UCUM.Percent)
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=UID(), identifier=_tracking_name(found, header)),
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=generate_uid(prefix=None), identifier=_tracking_name(found, header)
+        ),
         algorithm_id=sr.AlgorithmIdentification(
             name=f"{SOFTWARE} {identity.name}",
             version=identity.version,

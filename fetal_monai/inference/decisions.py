@@ -1,8 +1,8 @@
 """What a model folder adds to its probabilities: calibration, abstention, prediction sets, a sense for alien images.
 
-Each part is optional. `calibration.json` holds the calibration; `decisions.json` the thresholds of abstention, conformal
-sets and out-of-distribution scores, fitted on the validation split with the weights whose digest it names; `ood.npz` what
-those scores are computed with.
+Each part is optional. `calibration.json` holds the calibration; `decisions.json` the thresholds of abstention,
+conformal sets and out-of-distribution scores, fitted on the validation split with the weights that it names by their
+digest; `ood.npz` is what those scores are computed with.
 """
 
 from __future__ import annotations

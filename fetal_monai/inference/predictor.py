@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import fetal_monai
 from fetal_monai.console import find_user_error
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.decisions import read_decisions
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
@@ -49,7 +50,7 @@ class Predictor:
 
     Raises:
         InputError: if the folder is incomplete, or a file in it is damaged or belongs to another model.
-        FetalMonaiError: if the model needs classes that this version does not have.
+        FetalMonaiError: if the model needs classes that this version does not have, or the device cannot be used.
 
     Example:
         >>> predictor = Predictor("bundle/models")  # doctest: +SKIP
@@ -68,8 +69,7 @@ class Predictor:
         if batch_size < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
         network, self._preprocessing, self.facts = load_model(model_dir)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.network = network.to(self.device).eval()
+        self.device, self.network = _on_device(network, device)
         self.batch_size = batch_size
         self.class_names = tuple(self.facts.class_names)
         self.identity = _identity(self.facts, Path(model_dir, WEIGHTS_FILE))
@@ -189,6 +189,14 @@ class Predictor:
             out_of_distribution=None if ood_score is None or limit is None else ood_score > limit,
             identity=self.identity,
         )
+
+
+def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> tuple[torch.device, torch.nn.Module]:
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return found, network.to(found).eval()
+    except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
+        raise FetalMonaiError(f"the device {device} cannot be used ({_first_line(error)}); use cpu") from error
 
 
 def _identity(facts: ModelFacts, weights: Path) -> ModelIdentity:

@@ -1,0 +1,199 @@
+"""A folder of results: predictions.csv, predictions.json, structured reports; whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import resources
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from fetal_monai.errors import InputError
+from fetal_monai.inference.decisions import Decisions
+from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
+from fetal_monai.metrics.predictions import UNKNOWN_LABEL, Predictions
+from fetal_monai.model_folder import NOTICE
+
+CSV_FILE = "predictions.csv"
+JSON_FILE = "predictions.json"
+REPORTS_FOLDER = "structured_reports"
+SCHEMA_FILE = "predictions.schema.json"
+FORMAT = 1
+_OURS = frozenset({CSV_FILE, JSON_FILE, REPORTS_FOLDER})
+
+
+def to_table(predictions: Sequence[Prediction]) -> Predictions:
+    """Put predictions into the table that evaluation writes, without labels.
+
+    Args:
+        predictions: one or more, of one model. Images without a SOP Instance UID go by their source.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: if there is none, or an image is there twice.
+    """
+    return Predictions(
+        predictions[0].class_names if predictions else (),
+        [found.sop_instance_uid or found.source for found in predictions],
+        [found.frame for found in predictions],
+        [UNKNOWN_LABEL] * len(predictions),
+        [found.probabilities for found in predictions],
+    )
+
+
+def to_json(
+    predictions: Sequence[Prediction], failures: Sequence[ReadFailure], identity: ModelIdentity, decisions: Decisions
+) -> dict[str, Any]:
+    """Give the content of predictions.json, which `predictions.schema.json` describes.
+
+    Args:
+        predictions: of one model.
+        failures: inputs that could not be read.
+        identity: of the model.
+        decisions: its calibration and thresholds.
+
+    Returns:
+        Plain values.
+    """
+    calibration, conformal = decisions.calibration, decisions.conformal
+    return {
+        "format": FORMAT,
+        "notice": NOTICE,
+        "model": asdict(identity),
+        "decisions": {
+            "calibration": None if calibration is None else calibration.method,
+            "least_confidence": decisions.least_confidence,
+            "promised_coverage": None if conformal is None else conformal.coverage,
+            "ood_threshold": decisions.ood_threshold,
+        },
+        "class_names": list(predictions[0].class_names) if predictions else [],
+        "images": [found.to_dict(with_identity=False) for found in predictions],
+        "failures": [asdict(failure) for failure in failures],
+    }
+
+
+def read_schema() -> dict[str, Any]:
+    """Read the JSON schema of predictions.json.
+
+    Returns:
+        The schema, draft 2020-12.
+
+    Example:
+        >>> read_schema()["title"]
+        'predictions.json of fetal_monai'
+    """
+    text = resources.files("fetal_monai.inference").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def write_results(
+    folder: Path,
+    predictions: Sequence[Prediction],
+    failures: Sequence[ReadFailure],
+    identity: ModelIdentity,
+    decisions: Decisions,
+) -> None:
+    """Write predictions.csv and predictions.json into a folder that `results_folder` gave.
+
+    Args:
+        folder: where to.
+        predictions: one or more.
+        failures: inputs that could not be read.
+        identity: of the model.
+        decisions: its calibration and thresholds.
+
+    Raises:
+        InputError: if there is no prediction, or an image is there twice.
+        OSError: if the folder cannot be written to.
+    """
+    to_table(predictions).write_csv(folder / CSV_FILE)
+    content = to_json(predictions, failures, identity, decisions)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def check_replaceable(out: str | PathLike[str], *, overwrite: bool) -> None:
+    """Raise early if results may not go into a folder.
+
+    Args:
+        out: the folder, which need not exist.
+        overwrite: whether earlier results in it may be replaced. Nothing but results is ever replaced.
+
+    Raises:
+        InputError: if it is a file, or holds something that is not to be replaced.
+    """
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise InputError(path, ["is a file; name a folder to be made"])
+    names = {entry.name for entry in path.iterdir()} if path.exists() else set()
+    names = {name for name in names if not name.startswith(".")}
+    if names and not overwrite:
+        raise InputError(path, ["is not empty; name another folder, or use --overwrite to replace earlier predictions"])
+    if names - _OURS:
+        problem = f"holds other files than predictions ({', '.join(sorted(names - _OURS)[:3])}); name another folder"
+        raise InputError(path, [problem])
+
+
+@contextmanager
+def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder whose content moves into `out` when the block ends without an error.
+
+    The temporary folder is inside `out`, so that a mounted volume works as well, and a killed run leaves nothing that
+    looks like a result.
+
+    Args:
+        out: the folder; made if missing.
+        overwrite: replace earlier results in it.
+
+    Yields:
+        The temporary folder.
+
+    Raises:
+        InputError: as `check_replaceable`, or if the folder cannot be written to.
+
+    Example:
+        >>> out = Path(tempfile.mkdtemp(), "out")
+        >>> with results_folder(out) as folder:
+        ...     _ = (folder / CSV_FILE).write_text("whole")
+        >>> [path.name for path in out.iterdir()]
+        ['predictions.csv']
+    """
+    path = Path(out)
+    check_replaceable(path, overwrite=overwrite)
+    made = not path.exists()
+    temporary: Path | None = None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".predict-", dir=path))
+        fresh = temporary / "new"
+        fresh.mkdir()  # unlike the temporary folder itself, as public as any other
+        yield fresh
+        made = False
+        _move(fresh, path, temporary / "old")
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise InputError(path, [f"cannot be written: {cause}; make room for it or name another folder"]) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if made and path.exists() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def _move(fresh: Path, out: Path, old: Path) -> None:
+    """Put old results aside, then the new ones in their place; predictions.json comes last, as a sign of completion."""
+    old.mkdir()
+    for name in (JSON_FILE, CSV_FILE, REPORTS_FOLDER):
+        if (out / name).exists():
+            (out / name).rename(old / name)
+    for name in (REPORTS_FOLDER, CSV_FILE, JSON_FILE):
+        if (fresh / name).exists():
+            (fresh / name).rename(out / name)
