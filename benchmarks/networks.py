@@ -2,8 +2,9 @@
 
     python benchmarks/networks.py --write docs/networks.md
 
-One image in, logits out: the coarse view is derived inside, as in an export. Latencies are medians; their ratio to the
-default network is what transfers to another machine.
+One image in, logits out: the coarse view is derived inside, as in an export. Latencies are the least of at least five
+repetitions on one thread, in processor time, which other work on the machine disturbs least; their ratio to the default
+network is what transfers to another machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import platform
 import re
-import statistics
 import tempfile
 import time
 import warnings
@@ -38,15 +38,15 @@ def build(path: Path) -> tuple[torch.nn.Module, list[int], list[int] | None]:
 
 
 def latency_ms(call: Callable[[], object], *, budget_s: float) -> float:
-    """Return the median time of a call, after three to warm up, over at least five repetitions."""
-    for _ in range(3):
+    """Return the least processor time of a call, after two to warm up, over at least five repetitions."""
+    for _ in range(2):
         call()
     times: list[float] = []
     while len(times) < 5 or sum(times) < budget_s:
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+        times.append(time.process_time() - start)
+    return 1000 * min(times)
 
 
 def macs(network: torch.nn.Module, image: torch.Tensor) -> int:
@@ -65,7 +65,7 @@ def onnx_session(
         warnings.simplefilter("ignore")
         torch.onnx.export(network, (image,), path, input_names=["image"], dynamo=True, verbose=False)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     torch.testing.assert_close(
         torch.from_numpy(session.run(None, {"image": image.numpy()})[0]), network(image), rtol=1e-3, atol=1e-3
@@ -73,7 +73,7 @@ def onnx_session(
     return session
 
 
-def measure(path: Path, threads: int, budget_s: float) -> dict[str, float | str]:
+def measure(path: Path, budget_s: float) -> dict[str, float | str]:
     """Return the figures of one network."""
     torch.manual_seed(0)
     network, detailed, shallow = build(path)
@@ -88,7 +88,7 @@ def measure(path: Path, threads: int, budget_s: float) -> dict[str, float | str]
             "fp32": latency_ms(lambda: network(image), budget_s=budget_s),
         }
     with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-        session = onnx_session(network, image, folder, threads)
+        session = onnx_session(network, image, folder)
         inputs = {"image": image.numpy()}
         row["onnx"] = latency_ms(lambda: session.run(None, inputs), budget_s=budget_s)
     network = network.to(memory_format=torch.channels_last)
@@ -98,11 +98,11 @@ def measure(path: Path, threads: int, budget_s: float) -> dict[str, float | str]
     return row
 
 
-def table(rows: list[dict[str, float | str]], threads: int) -> str:
+def table(rows: list[dict[str, float | str]]) -> str:
     """Format the figures as Markdown, latencies with their ratio to the default network's float32."""
     base = next((float(row["fp32"]) for row in rows if row["name"] == DEFAULT), float("nan"))
     flags = " ".join(sorted(_bf16_flags())) or "none"
-    machine = f"{threads} threads of {_processor()} (bfloat16 instructions: {flags})"
+    machine = f"one thread of {_processor()} (bfloat16 instructions: {flags})"
     software = f"PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}"
     lines = [
         f"One image, {machine}, {software}. In brackets: relative to the default network in float32.",
@@ -135,17 +135,16 @@ def main() -> None:
     """Measure, print, and replace the table in a document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, help="replace the table between the markers of this document")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--budget", type=float, default=5.0, help="seconds for each latency")
     parser.add_argument("--only", nargs="*", help="names of networks")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     rows = []
     for path in sorted((ROOT / "bundle/configs/networks").glob("*.yaml")):
         if not arguments.only or path.stem in arguments.only:
-            rows.append(measure(path, arguments.threads, arguments.budget))
+            rows.append(measure(path, arguments.budget))
             print(rows[-1], flush=True)
-    text = table(sorted(rows, key=lambda row: float(row["parameters"])), arguments.threads)
+    text = table(sorted(rows, key=lambda row: float(row["parameters"])))
     print(text)
     if arguments.write:
         document = arguments.write.read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ from typing import Optional, Union
 import torch
 from torch import nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]
-from typing_extensions import Self
 
 from fetal_monai.recorded import Recorded
 
@@ -52,7 +51,7 @@ class _Classifier(Recorded, nn.Module):
         for backbone in self._backbones():
             backbone.requires_grad_(not self.freeze_backbones)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> _Classifier:
         """Switch to training or evaluation; frozen backbones stay in evaluation."""
         super().train(mode)
         if self.freeze_backbones:
