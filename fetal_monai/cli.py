@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import fetal_monai
+from fetal_monai.errors import FetalMonaiError
+
+
+class _Commands(TyperGroup):
+    """All commands: a user's mistake is one message and exit status 1, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FetalMonaiError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+
 
 app = typer.Typer(
     name="fetal-monai",
+    cls=_Commands,
     help="Classify fetal ultrasound planes from DICOM. Research software: not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -40,22 +55,17 @@ def phantom(
     from rich.progress import Progress  # noqa: PLC0415
 
     from fetal_monai.data.phantom import PhantomSpec, generate_phantom  # noqa: PLC0415
-    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
 
-    try:
-        spec = PhantomSpec(patients=patients, images_per_patient=images, seed=seed, size=size)
-        with Progress() as bar:
-            task = bar.add_task("Phantom", total=patients)
-            rows = generate_phantom(
-                out,
-                spec,
-                workers=workers,
-                overwrite=overwrite,
-                progress=lambda done, _total: bar.update(task, completed=done),
-            )
-    except FetalMonaiError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    spec = PhantomSpec(patients=patients, images_per_patient=images, seed=seed, size=size)
+    with Progress() as bar:
+        task = bar.add_task("Phantom", total=patients)
+        rows = generate_phantom(
+            out,
+            spec,
+            workers=workers,
+            overwrite=overwrite,
+            progress=lambda done, _total: bar.update(task, completed=done),
+        )
     clips = sum(row["frame"] != -1 for row in rows)
     typer.echo(f"{out}: {len(rows)} synthetic images of {patients} patients, {clips} of them clips")
 
@@ -80,27 +90,22 @@ def predict(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
     from fetal_monai.inference.batch import predict_to_folder  # noqa: PLC0415
 
     columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("", total=None)
-            summary = predict_to_folder(
-                inputs,
-                model,
-                out,
-                device=device,
-                batch_size=batch_size,
-                workers=workers,
-                reports=sr,
-                overwrite=overwrite,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    except FetalMonaiError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        summary = predict_to_folder(
+            inputs,
+            model,
+            out,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            reports=sr,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     rate = summary.images / max(summary.seconds, 1e-9)
     typer.echo(f"{out}: {summary.images} images in {summary.seconds:.1f} s ({rate:.1f} images/s)")
     for count, what in (
@@ -129,17 +134,12 @@ def fetch_weights(
     folder: Annotated[Path | None, typer.Option(help="Where to put the files; by default torch.hub's.")] = None,
 ) -> None:
     """Fetch published ImageNet weights and check them: the only command that downloads."""
-    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
     from fetal_monai.networks.imagenet import fetch, fetch_published  # noqa: PLC0415
 
     if bool(url) == bool(architectures) or bool(url) != bool(sha256):
         raise typer.BadParameter("give architectures, or --url with --sha256")
-    try:
-        for path in [fetch(url, sha256, folder)] if url else (fetch_published(a, folder) for a in architectures or ()):
-            typer.echo(path)
-    except FetalMonaiError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    for path in [fetch(url, sha256, folder)] if url else (fetch_published(a, folder) for a in architectures or ()):
+        typer.echo(path)
 
 
 @app.command("import-weights")
@@ -154,15 +154,10 @@ def import_weights(
 ) -> None:
     """Turn a checkpoint of the reference implementation into a model of ours. Only tensors are read from it."""
     from fetal_monai.console import prepare_console  # noqa: PLC0415
-    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
     from fetal_monai.networks.importing import import_checkpoint  # noqa: PLC0415
 
     prepare_console()
-    try:
-        names = import_checkpoint(checkpoint, network, out, bundle=bundle, overlays=config or (), overwrite=overwrite)
-    except FetalMonaiError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    names = import_checkpoint(checkpoint, network, out, bundle=bundle, overlays=config or (), overwrite=overwrite)
     typer.echo(f"{out}: {network} with {len(names)} classes: {', '.join(names)}")
 
 
@@ -180,10 +175,5 @@ def label(
 ) -> None:
     """Label images in the browser, helped by a model that learns from the labels: a MONAI Label server."""
     from fetal_monai.apps.label.server import serve  # noqa: PLC0415
-    from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
 
-    try:
-        serve(studies, model, workspace=workspace, port=port, bundle=bundle, overlays=config or ())
-    except FetalMonaiError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    serve(studies, model, workspace=workspace, port=port, bundle=bundle, overlays=config or ())

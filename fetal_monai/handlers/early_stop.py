@@ -1,45 +1,39 @@
-"""Early stopping that knows its trainer."""
+"""Early stopping that survives a resume."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from ignite.engine import Engine
-from ignite.handlers import EarlyStopping
+from ignite.engine import Engine, Events
 from monai.engines import Evaluator
-from monai.handlers import EarlyStopHandler as MonaiEarlyStopHandler
+
+logger = logging.getLogger(__name__)
 
 
-class EarlyStopHandler(MonaiEarlyStopHandler):
-    """MONAI's `EarlyStopHandler`, attached to the trainer and watching a validator's key metric.
+class EarlyStop:
+    """End a training when validation has not improved for a number of epochs.
 
-    In a config the handlers of a trainer cannot refer to the trainer, which MONAI's handler asks for; this one takes
-    the engine that it is attached to. Its counter can be saved with a training's checkpoint.
+    MONAI's and ignite's handlers count validations in a state of their own and must be given the trainer, which a
+    config cannot refer to from the trainer's handlers. This one asks which epoch was the best, which MONAI's
+    `Evaluator` knows and `TrainingCheckpoint` keeps, so there is nothing to lose. Attach it after the validation.
 
     Args:
-        evaluator: the validator, an `Evaluator` with a key metric (greater is better).
-        patience: validations without improvement before training ends.
-        min_delta: smallest rise that counts as an improvement.
+        evaluator: the validator, with a key metric.
+        patience: epochs without a new best before training ends.
     """
 
-    handler: EarlyStopping  # ignite's, which MONAI's wraps
-
-    def __init__(self, evaluator: Evaluator, patience: int, min_delta: float = 0.0) -> None:
-        def score(_: Engine) -> float:
-            state: Any = evaluator.state
-            return float(state.metrics[state.key_metric_name])
-
-        super().__init__(patience=patience, score_function=score, min_delta=min_delta)
+    def __init__(self, evaluator: Evaluator, patience: int) -> None:
+        self.evaluator = evaluator
+        self.patience = patience
 
     def attach(self, engine: Engine) -> None:
-        """Hook into the trainer, after its validation."""
-        self.set_trainer(engine)
-        super().attach(engine)
+        """Hook into the trainer."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the counter and the best score."""
-        return dict(self.handler.state_dict())
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the counter and the best score."""
-        self.handler.load_state_dict(state)
+    def __call__(self, engine: Engine) -> None:
+        """End the training if it is time."""
+        best: Any = self.evaluator.state
+        if best.best_metric_epoch > 0 and engine.state.epoch - best.best_metric_epoch >= self.patience:
+            logger.info("no improvement since epoch %d: training ends", best.best_metric_epoch)
+            engine.terminate()

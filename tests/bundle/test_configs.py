@@ -12,7 +12,6 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ckpt_export, onnx_export, verify_metadata, verify_net_in_out
 
-TRAIN_LISTS = ("handlers",)
 SCHEMA = "reference/meta_schema_20240725.json"
 
 
@@ -85,6 +84,13 @@ def test_no_required_property_is_missing(workflow, phantom, tmp_path, kind, conf
     flow = workflow(kind, config, dataset_dir=str(phantom), ckpt_dir=str(tmp_path), output_dir=str(tmp_path))
     flow.initialize()
     assert flow.check_properties() == []
+
+
+def test_tracking_by_mlflow_finds_its_places(workflow, phantom, tmp_path):
+    """MONAI appends its handler at the ids that bundles have by convention."""
+    flow = workflow("train", "train.yaml", dataset_dir=str(phantom), output_dir=str(tmp_path), tracking="mlflow")
+    for place in ("train#handlers", "validate#handlers"):
+        assert flow.parser[place][-1]["_target_"] == "MLFlowHandler"
 
 
 def test_metadata_fits_the_model_zoos_schema(root: Path, tmp_path):

@@ -1,0 +1,151 @@
+"""The handlers of a training: seeds by epoch, best model, early stop, checkpoint and resume."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import Dataset
+from monai.engines import Evaluator
+from monai.transforms import Compose, RandFlip
+
+from fetal_monai.errors import InputError
+from fetal_monai.handlers import BestModelSaver, EarlyStop, SeedEpochs, TrainingCheckpoint
+from fetal_monai.model_folder import ModelFacts, read_facts
+
+FACTS = ModelFacts(class_names=["a", "b"], network={}, preprocessing=[])
+
+
+def _idle(_: Engine, __: Any) -> dict[str, Any]:
+    return {}
+
+
+class Validator(Evaluator):
+    """MONAI's evaluator with scripted values of the key metric, one for each validation."""
+
+    def __init__(self, scores: list[float], handlers: list[Any] | None = None) -> None:
+        super().__init__(device="cpu", val_data_loader=[0], iteration_update=_idle)
+        self.scores = scores
+        self.state.key_metric_name = "score"
+
+        def script(engine: Engine) -> None:
+            engine.state.metrics["score"] = self.scores[engine.state.epoch - 1]
+            if engine.state.best_metric == -1 or engine.state.metrics["score"] > engine.state.best_metric:
+                engine.state.best_metric = engine.state.metrics["score"]
+                engine.state.best_metric_epoch = engine.state.epoch
+
+        self.add_event_handler(Events.EPOCH_COMPLETED, script)
+        for handler in handlers or []:
+            handler.attach(self)
+
+
+def draws(engine: Engine, batch: Any) -> tuple[float, ...]:
+    return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002 - what libraries draw from
+
+
+def test_an_epochs_draws_depend_on_seed_and_epoch_alone():
+    seen: dict[tuple[int, int], tuple[float, ...]] = {}
+    for seed in (1, 2):
+        engine = Engine(draws)
+        SeedEpochs(seed).attach(engine)
+        engine.add_event_handler(
+            Events.EPOCH_COMPLETED,
+            lambda engine, seed=seed: seen.update({(seed, engine.state.epoch): engine.state.output}),
+        )
+        engine.run([0, 1], max_epochs=2)
+    assert len(set(seen.values())) == 4, "seeds and epochs differ"
+    engine = Engine(draws)
+    SeedEpochs(1).attach(engine)
+    engine.load_state_dict({"iteration": 2, "epoch_length": 2, "max_epochs": 2})
+    engine.run([0, 1])
+    assert engine.state.output == seen[1, 2], "the second epoch draws the same without the first"
+
+
+def test_a_data_sets_random_transforms_are_seeded_too():
+    transform = Compose([RandFlip(prob=0.5)])
+    engine = Engine(lambda *_: transform.transforms[0].R.rand())
+    SeedEpochs(5, Dataset([0], transform)).attach(engine)
+    first = engine.run([0], max_epochs=1).output
+    assert engine.run([0], max_epochs=1).output == first
+
+
+@pytest.mark.parametrize(
+    ("scores", "stops_after"),
+    [([0.5, 0.4, 0.3, 0.9], 3), ([0.1, 0.2, 0.3, 0.4], 4), ([0.3, 0.2, 0.4, 0.3], 4), ([0.0, 0.0, 0.0, 1.0], 3)],
+)
+def test_early_stop_counts_epochs_without_a_new_best(scores, stops_after):
+    validator = Validator(scores)
+    trainer = Engine(_idle)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: validator.run(engine.state.epoch))
+    EarlyStop(validator, patience=2).attach(trainer)
+    trainer.run([0], max_epochs=4)
+    assert trainer.state.epoch == stops_after
+
+
+def test_the_best_model_is_kept_and_not_the_last(tmp_path):
+    network = torch.nn.Linear(1, 1, bias=False)
+    validator = Validator([0.2, 0.9, 0.5], [BestModelSaver(tmp_path, network, FACTS)])
+    for epoch in (1, 2, 3):
+        with torch.no_grad():
+            network.weight.fill_(epoch)
+        validator.run(epoch)
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 2
+    assert json.loads((tmp_path / "model.json").read_text())["selected"] == {"epoch": 2, "val_score": 0.9}
+    assert read_facts(tmp_path) == FACTS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.pt"]
+
+
+def test_a_checkpoint_brings_everything_back(tmp_path):
+    def setup(epochs: int, **options: Any) -> tuple[Engine, torch.nn.Linear, Validator]:
+        network = torch.nn.Linear(1, 1)
+        optimizer = torch.optim.Adam(network.parameters())
+        validator = Validator([0.9, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+        def step(engine: Engine, batch: int) -> None:
+            optimizer.zero_grad()
+            network(torch.ones(1, 1)).sum().backward()
+            optimizer.step()
+
+        trainer = Engine(step)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: validator.run(engine.state.epoch))
+        EarlyStop(validator, patience=2).attach(trainer)
+        objects = {"network": network, "optimizer": optimizer, "absent": None}
+        TrainingCheckpoint(tmp_path / "last.pt", objects, evaluator=validator, **options).attach(trainer)
+        trainer.run([0, 1], max_epochs=epochs)
+        return trainer, network, validator
+
+    _, before, _ = setup(2)
+    weight = before.weight.item()
+    trainer, after, validator = setup(9, resume=True)
+    assert trainer.state.iteration == 6
+    assert after.weight.item() != weight
+    assert abs(after.weight.item() - weight) < 0.01, "two steps of Adam from where it was"
+    assert (validator.state.best_metric, validator.state.best_metric_epoch) == (0.9, 1)
+    assert trainer.state.epoch == 3, "stopped early: the best epoch was the first, before the resume"
+
+    with pytest.raises(InputError, match="--overwrite True"):
+        setup(1)
+    trainer, *_ = setup(1, overwrite=True)
+    assert trainer.state.iteration == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    path = tmp_path / "last.pt"
+    torch.save({"network": torch.nn.Linear(2, 2).state_dict()}, path)
+    trainer = Engine(_idle)
+    TrainingCheckpoint(path, {"network": torch.nn.Linear(3, 3)}, resume=True).attach(trainer)
+    with pytest.raises(InputError, match="does not fit"):
+        trainer.run([0], max_epochs=1)
+
+
+def test_resuming_without_a_checkpoint_starts_and_says_so(tmp_path, caplog):
+    trainer = Engine(_idle)
+    TrainingCheckpoint(tmp_path / "last.pt", {}, resume=True).attach(trainer)
+    trainer.run([0], max_epochs=1)
+    assert "does not exist yet" in caplog.text
