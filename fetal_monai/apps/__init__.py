@@ -1,0 +1,1 @@
+"""Workplaces: thin fronts on `fetal_monai.inference.Predictor` and on the bundle."""

@@ -1,0 +1,107 @@
+"""The MONAI Label app: which tasks, strategies and datastore there are."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fetal_monai.apps.label.compatibility import prepare_monailabel
+
+prepare_monailabel()
+
+from fastapi import HTTPException  # noqa: E402
+from monailabel.config import settings  # noqa: E402
+from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
+from monailabel.interfaces.tasks.infer_v2 import InferTask  # noqa: E402
+from monailabel.interfaces.tasks.strategy import Strategy  # noqa: E402
+from monailabel.interfaces.tasks.train import TrainTask  # noqa: E402
+from monailabel.tasks.activelearning.random import Random  # noqa: E402
+from monailabel.utils.others.generic import md5_digest  # noqa: E402
+
+import fetal_monai  # noqa: E402
+from fetal_monai.apps.label.classify import PlaneInferTask, PredictiveEntropy, ServedPredictor  # noqa: E402
+from fetal_monai.apps.label.datastore import UltrasoundDatastore  # noqa: E402
+from fetal_monai.apps.label.sources import FolderSource, open_source  # noqa: E402
+from fetal_monai.apps.label.train import PlaneTrainTask  # noqa: E402
+from fetal_monai.apps.label.versions import ModelVersions  # noqa: E402
+from fetal_monai.model_folder import NOTICE  # noqa: E402
+
+MODEL = "fetal_planes"
+"""The name in URLs: /infer/fetal_planes, /train/fetal_planes."""
+
+
+class FetalPlanesApp(MONAILabelApp):  # type: ignore[misc]  # MONAI Label is untyped
+    """Labelling fetal ultrasound planes.
+
+    Args:
+        app_dir: the workspace: model versions, logs, and what was downloaded.
+        studies: a folder, or the URL of a DICOMweb service.
+        conf: `model`, the model folder to begin with; `bundle`, the bundle's folder; `overlays`, config files for
+            training, one per line.
+
+    Raises:
+        InputError: if there are no images, the model folder is incomplete, or labels do not fit the model's classes.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self._workspace = Path(app_dir)
+        self.versions = ModelVersions(app_dir, conf["model"])
+        self.served = ServedPredictor(self.versions)
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="fetal_planes",
+            description="Planes of fetal ultrasound. " + NOTICE,
+            version=fetal_monai.__version__,
+            labels=list(self.served.class_names),
+        )
+
+    def init_datastore(self) -> UltrasoundDatastore:
+        """Open the images; labels lie in `labels` of the folder, or of the workspace for an archive."""
+        remote = self._workspace / "dicomweb" / md5_digest(self.studies.rstrip("/"))
+        user = settings.MONAI_LABEL_DATASTORE_USERNAME or settings.MONAI_LABEL_DICOMWEB_USERNAME
+        password = settings.MONAI_LABEL_DATASTORE_PASSWORD or settings.MONAI_LABEL_DICOMWEB_PASSWORD
+        prefixes = {
+            "qido_url_prefix": settings.MONAI_LABEL_QIDO_PREFIX,
+            "wado_url_prefix": settings.MONAI_LABEL_WADO_PREFIX,
+        }
+        source = open_source(self.studies, remote / "dicom", user=(user, password) if user else None, prefixes=prefixes)
+        home = source.folder if isinstance(source, FolderSource) else remote
+        return UltrasoundDatastore(source, home / "labels", self.served.class_names)
+
+    def init_infers(self) -> dict[str, InferTask]:
+        """One task: classify a frame."""
+        return {MODEL: PlaneInferTask(self.served)}
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        """One task: train on the labels."""
+        overlays = [line for line in self.conf.get("overlays", "").splitlines() if line]
+        return {MODEL: PlaneTrainTask(self.versions, Path(self.conf["bundle"]), overlays)}
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        """By entropy, or at random."""
+        return {"entropy": PredictiveEntropy(self.served), "random": Random()}
+
+    def infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
+        """Classify an image of the datastore, or one that was sent with the request; no other file of this machine.
+
+        Raises:
+            HTTPException: 404 if there is no such image.
+        """
+        image = str(request.get("image", ""))
+        sent = Path(image).parent == Path(tempfile.gettempdir()) and Path(image).is_file()
+        if not sent:
+            (datastore or self.datastore()).image(image)
+        return super().infer(request, datastore)
+
+    def next_sample(self, request: dict[str, Any]) -> Any:
+        """Choose the next image to label.
+
+        Raises:
+            HTTPException: 404 if there is no such strategy.
+        """
+        if request.get("strategy") not in self._strategies:
+            raise HTTPException(404, f"there is no strategy {request.get('strategy')!r}; use entropy or random")
+        return super().next_sample(request)
