@@ -12,7 +12,7 @@ RUN          := $(BIN)/python -m monai.bundle run
 DEMO_FOLDERS := --dataset_dir $(DEMO)/data --ckpt_dir $(DEMO)/model --output_dir $(DEMO)/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fast slow lock clean
+.PHONY: help install demo label test lint fast slow lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,10 @@ demo: install ## Synthetic DICOM -> training -> evaluation, in about six minutes
 	@echo '  $(DEMO)/evaluation/predictions.csv        every test image with its probabilities'
 	@echo '  $(DEMO)/model                             the trained model: model.pt and model.json'
 	@echo '  $(BIN)/tensorboard --logdir $(DEMO)/evaluation/tensorboard'
+
+label: install ## Add MONAI Label, for labelling in the browser (docs/label.md)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r fetal_monai/apps/label/requirements.txt
+	@echo 'ready: $(BIN)/fetal-monai label --studies FOLDER_OR_DICOMWEB_URL --model MODEL_FOLDER'
 
 test: lint fast ## Lint, types and the fast tests with coverage (under 8 minutes on two cores)
 

@@ -31,7 +31,7 @@ MODEL = "fetal_planes"
 """The name in URLs: /infer/fetal_planes, /train/fetal_planes."""
 
 
-class FetalPlanesApp(MONAILabelApp):  # type: ignore[misc]  # MONAI Label is untyped
+class FetalPlanesApp(MONAILabelApp):
     """Labelling fetal ultrasound planes.
 
     Args:

@@ -55,7 +55,7 @@ class ServedPredictor:
             return self._number, self._predictor
 
 
-class PlaneInferTask(InferTask):  # type: ignore[misc]  # MONAI Label is untyped
+class PlaneInferTask(InferTask):
     """Classify one frame: `POST /infer/MODEL?image=ID` with params `{"frame": N}` for clips.
 
     The answer has `prediction`, the list that MONAI Label's `ClassificationWriter` gives ({idx, label, score}), beside
@@ -116,7 +116,7 @@ class PlaneInferTask(InferTask):  # type: ignore[misc]  # MONAI Label is untyped
         return None, {"prediction": scores, **result, "version": number, "notice": NOTICE}
 
 
-class PredictiveEntropy(Strategy):  # type: ignore[misc]  # MONAI Label is untyped
+class PredictiveEntropy(Strategy):
     """Offer the unlabelled image that the model is least sure of (Settles, 2009, section 3.1: uncertainty sampling).
 
     The score is the entropy of the probabilities in nats; a clip's is the highest among a few of its frames, and that

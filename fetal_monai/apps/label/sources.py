@@ -163,9 +163,8 @@ class DicomWebSource:
         self.cache = Path(cache)
         session = requests.Session()
         session.auth = user
-        self._client = DICOMwebClient(
-            url=url, session=session, timeout=TIMEOUT_S, **{k: v for k, v in (prefixes or {}).items() if v}
-        )
+        options: dict[str, Any] = {key: value for key, value in (prefixes or {}).items() if value}
+        self._client = DICOMwebClient(url=url, session=session, timeout=TIMEOUT_S, **options)
         self._client.set_http_retry_params(retry=False)
         self._where: dict[str, tuple[str, str]] = {}
         for series in self._ask(self._client.search_for_series, search_filters={"Modality": "US"}, get_remaining=True):

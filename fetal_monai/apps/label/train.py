@@ -32,7 +32,7 @@ VIEWS = "DualResolutiond"
 logger = logging.getLogger(__name__)
 
 
-class PlaneTrainTask(TrainTask):  # type: ignore[misc]  # MONAI Label is untyped
+class PlaneTrainTask(TrainTask):
     """Train the served model further on all final labels, by the bundle's `training`.
 
     Network, classes and preprocessing are the served model's own; loss, augmentation and optimizer are those of
