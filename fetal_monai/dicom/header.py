@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -20,6 +19,7 @@ from pydicom.uid import (
 
 from fetal_monai.dicom.limits import Fault, Limits
 from fetal_monai.dicom.source import HeaderReader, InflatingReader
+from fetal_monai.dicom.values import integer, tag_of, text
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -42,14 +42,9 @@ SegmentedBluePaletteColorLookupTableData PaletteColorLookupTableUID
 """.split()  # noqa: SIM905  # a list of fifty quoted words reads worse
 
 
-def _tag(keyword: str) -> int:
-    tag = tag_for_keyword(keyword)
-    if tag is None:
-        raise KeyError(keyword)
-    return tag
-
-
-_WANTED = frozenset(_tag(keyword) for keyword in _KEYWORDS)
+_WANTED = frozenset(tag_of(keyword) for keyword in _KEYWORDS)
+_WANTED_LIST: list[BaseTag | int] = list(_WANTED)
+_SYNTAX = tag_of("TransferSyntaxUID")
 
 
 @dataclass(frozen=True)
@@ -120,12 +115,18 @@ def read_header(file: BinaryIO, limits: Limits) -> Header:
         Fault: if it is not DICOM, or cannot be parsed.
     """
     start = _start_of_data(file)
-    meta = Dataset()
+    syntax = ""
     file.seek(start)
     if _peek_group(file) == 2:
         guarded = HeaderReader(file, limits)
-        meta = read_dataset(cast("BinaryIO", guarded), False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
-    syntax = str(meta.get("TransferSyntaxUID", "") or "")
+        meta = read_dataset(
+            cast("BinaryIO", guarded),
+            False,
+            True,
+            stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
+            specific_tags=[_SYNTAX],
+        )
+        syntax = text(meta, "TransferSyntaxUID")
     implicit, little, syntax = _encoding(file, syntax)
     stream = file
     if syntax == DeflatedExplicitVRLittleEndian:
@@ -133,6 +134,10 @@ def read_header(file: BinaryIO, limits: Limits) -> Header:
     header = Header(Dataset(), syntax, little, stream)
     _read_elements(header, implicit, HeaderReader(stream, limits))
     return header
+
+
+def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag >> 16 != 2
 
 
 def _start_of_data(file: BinaryIO) -> int:
@@ -180,7 +185,7 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
 
     while True:
         found.clear()
-        part = read_dataset(cast("BinaryIO", guarded), implicit, little, stop_when=stop, specific_tags=list(_WANTED))
+        part = read_dataset(cast("BinaryIO", guarded), implicit, little, stop_when=stop, specific_tags=_WANTED_LIST)
         header.dataset.update(part)
         if not found:
             return
@@ -235,21 +240,6 @@ def _explicit_length(guarded: HeaderReader, head: bytes, order: str) -> int:
     return int(struct.unpack(f"{order}{'L' if long else 'H'}", raw)[0])
 
 
-def _integer(dataset: Dataset, keyword: str, default: int | None, low: int, high: int) -> int:
-    value = dataset.get(keyword)
-    if value in (None, ""):
-        if default is None:
-            raise Fault(f"{keyword} is missing")
-        return default
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        raise Fault(f"{keyword} is {str(value)[:40]!r}, not a number") from None
-    if not low <= number <= high:
-        raise Fault(f"{keyword} is {number}, outside of {low} to {high}")
-    return number
-
-
 def pixel_layout(header: Header, limits: Limits) -> PixelLayout:
     """Check the description of the pixels against reason and the limits.
 
@@ -266,14 +256,14 @@ def pixel_layout(header: Header, limits: Limits) -> PixelLayout:
     dataset = header.dataset
     if header.pixel_offset is None:
         raise Fault("the file has no pixel data", "leave it out: it is a report or a structure, not an image")
-    rows = _integer(dataset, "Rows", None, 1, 65535)
-    columns = _integer(dataset, "Columns", None, 1, 65535)
-    frames = _integer(dataset, "NumberOfFrames", 1, 1, 2**31 - 1)
-    samples = _integer(dataset, "SamplesPerPixel", 1, 1, 4)
-    bits = _integer(dataset, "BitsAllocated", None, 1, 64)
-    stored = _integer(dataset, "BitsStored", bits, 1, 64)
-    high = _integer(dataset, "HighBit", stored - 1, 0, 63)
-    photometric = str(dataset.get("PhotometricInterpretation") or ("RGB" if samples == 3 else "MONOCHROME2")).strip()
+    rows = integer(dataset, "Rows", None, 1, 65535)
+    columns = integer(dataset, "Columns", None, 1, 65535)
+    frames = integer(dataset, "NumberOfFrames", 1, 1, 2**31 - 1)
+    samples = integer(dataset, "SamplesPerPixel", 1, 1, 4)
+    bits = integer(dataset, "BitsAllocated", None, 1, 64)
+    stored = integer(dataset, "BitsStored", bits, 1, 64)
+    high = integer(dataset, "HighBit", stored - 1, 0, 63)
+    photometric = text(dataset, "PhotometricInterpretation") or ("RGB" if samples == 3 else "MONOCHROME2")
     if samples not in (1, 3):
         raise Fault(f"SamplesPerPixel is {samples}, not 1 or 3")
     if bits not in (8, 16, 32):
@@ -296,9 +286,9 @@ def pixel_layout(header: Header, limits: Limits) -> PixelLayout:
         frames=frames,
         samples=samples,
         photometric=photometric,
-        planar=samples == 3 and _integer(dataset, "PlanarConfiguration", 0, 0, 1) == 1,
+        planar=samples == 3 and integer(dataset, "PlanarConfiguration", 0, 0, 1) == 1,
         bits_allocated=bits,
         bits_stored=stored,
         high_bit=high,
-        signed=_integer(dataset, "PixelRepresentation", 0, 0, 1) == 1,
+        signed=integer(dataset, "PixelRepresentation", 0, 0, 1) == 1,
     )

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from fetal_monai.dicom.header import read_header
 from fetal_monai.dicom.index_cache import IndexEntry, Stamp, open_cache
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
+from fetal_monai.dicom.values import integer, text
 from fetal_monai.errors import InputError
 
 AUTO_CACHE = 1000
@@ -64,27 +64,23 @@ def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
         with open(name, "rb") as file:  # noqa: PTH123  # a hundred thousand Path objects are not free
             header = read_header(file, limits)
         data = header.dataset
-        uid = str(data.get("SOPInstanceUID") or "").strip()
+        uid = text(data, "SOPInstanceUID")
         if not uid:
             return "it has no SOPInstanceUID"
         pixels = header.pixel_offset is not None
         return IndexEntry(
             path=name,
             sop_instance_uid=uid,
-            frames=_count(data.get("NumberOfFrames"), 1) if pixels else 0,
-            modality=str(data.get("Modality") or "").strip(),
-            rows=_count(data.get("Rows"), 0) if pixels else 0,
-            columns=_count(data.get("Columns"), 0) if pixels else 0,
-            study=str(data.get("StudyInstanceUID") or "").strip(),
+            frames=integer(data, "NumberOfFrames", 1, 0, 2**31 - 1) if pixels else 0,
+            modality=text(data, "Modality"),
+            rows=integer(data, "Rows", 0, 0, 65535) if pixels else 0,
+            columns=integer(data, "Columns", 0, 0, 65535) if pixels else 0,
+            study=text(data, "StudyInstanceUID"),
         )
     except Fault as fault:
         return fault.cause
     except Exception as error:  # noqa: BLE001  # a damaged header can break a parser anywhere; the index goes on
         return f"it is damaged: {type(error).__name__}: {str(error)[:200]}"
-
-
-def _count(value: Any, default: int) -> int:
-    return int(value) if value not in (None, "") else default
 
 
 def index_dicom(

@@ -12,6 +12,7 @@ from pydicom.multival import MultiValue
 
 from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.regions import main_picture, read_regions, regions_to_text
+from fetal_monai.dicom.values import text
 
 _TEXTS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality", "Manufacturer")
 _IDENTIFYING = ("PatientID", "PatientName", "PatientBirthDate", "AccessionNumber", "StudyDate")
@@ -33,10 +34,10 @@ def frame_metadata(dataset: Dataset, layout: PixelLayout, *, frame: int, identif
     """
     regions = read_regions(dataset)
     spacing = _spacing(dataset, main_picture(regions))
-    patient = _text(dataset, "PatientID")
+    patient = text(dataset, "PatientID")
     meta: dict[str, Any] = {
-        **{keyword: _text(dataset, keyword) for keyword in _TEXTS},
-        "model": _text(dataset, "ManufacturerModelName"),
+        **{keyword: text(dataset, keyword) for keyword in _TEXTS},
+        "model": text(dataset, "ManufacturerModelName"),
         "patient": hashlib.sha256(patient.encode()).hexdigest()[:16] if patient else "",
         "frame": frame,
         "frames": layout.frames,
@@ -49,13 +50,8 @@ def frame_metadata(dataset: Dataset, layout: PixelLayout, *, frame: int, identif
         "affine": np.diag([*(spacing or (1.0, 1.0)), 1.0]),
     }
     if identifiers:
-        meta.update({keyword: _text(dataset, keyword) for keyword in _IDENTIFYING})
+        meta.update({keyword: text(dataset, keyword) for keyword in _IDENTIFYING})
     return meta
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
 
 
 def _spacing(dataset: Dataset, region: Any) -> tuple[float, float] | None:

@@ -64,8 +64,8 @@ def test_pixel_spacing_serves_where_no_region_does(kit, tmp_path):
     ],
 )
 def test_kinds_of_region_are_told_apart(kit, tmp_path, spatial_format, data_type, units, kind):
-    path = kit.write(tmp_path / "a.dcm", kit.frames(1),
-                     elements={"SequenceOfUltrasoundRegions": [item(spatial_format, data_type, units=units)]})  # fmt: skip
+    elements = {"SequenceOfUltrasoundRegions": [item(spatial_format, data_type, units=units)]}
+    path = kit.write(tmp_path / "a.dcm", kit.frames(1), elements=elements)
     (region,) = regions_from_meta(metadata(path))
     assert region.kind == kind
     assert region.is_picture == (kind in {"tissue", "colour", "3d"})
@@ -74,8 +74,8 @@ def test_kinds_of_region_are_told_apart(kit, tmp_path, spatial_format, data_type
 def test_broken_regions_are_left_out(kit, tmp_path):
     turned, cornerless = item(box=(50, 4, 10, 43)), item()
     del cornerless.RegionLocationMaxX1
-    path = kit.write(tmp_path / "a.dcm", kit.frames(1),
-                     elements={"SequenceOfUltrasoundRegions": [turned, cornerless, item()]})  # fmt: skip
+    elements = {"SequenceOfUltrasoundRegions": [turned, cornerless, item()]}
+    path = kit.write(tmp_path / "a.dcm", kit.frames(1), elements=elements)
     assert len(regions_from_meta(metadata(path))) == 1
 
 
