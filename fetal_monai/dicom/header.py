@@ -28,6 +28,7 @@ _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
 _OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _MAX_DEPTH = 32
+_MAX_PARTS = 2000
 
 _KEYWORDS = """
 SpecificCharacterSet SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality Manufacturer
@@ -183,7 +184,7 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
             return True
         return False
 
-    while True:
+    for _ in range(_MAX_PARTS):
         found.clear()
         part = read_dataset(cast("BinaryIO", guarded), implicit, little, stop_when=stop, specific_tags=_WANTED_LIST)
         header.dataset.update(part)
@@ -196,7 +197,7 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
             return
         if tag in _FLOAT_PIXELS:
             raise Fault("the pixels are floating point numbers", "this is no ultrasound image; leave it out")
-        if tag > _PIXEL_DATA and length == _UNDEFINED:
+        if tag > _PIXEL_DATA:  # tags ascend: there is none
             return
         if tag == _OFFSETS:
             header.offset_table = (value, length)
@@ -205,6 +206,7 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
             _skip_undefined(guarded, implicit, little)
         else:
             guarded.seek(value + length)
+    raise Fault(f"the header has more than {_MAX_PARTS} sequences")
 
 
 def _skip_undefined(guarded: HeaderReader, implicit: bool, little: bool) -> None:
