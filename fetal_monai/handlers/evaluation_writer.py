@@ -1,40 +1,60 @@
-"""At the end of an evaluation: tables, metrics and pictures in a folder, a short table on the screen."""
+"""At the end of an evaluation: tables, metrics, pictures and a report in a folder, a short table on the screen."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+import torch
 from ignite.engine import Engine
 from rich.console import Console
 
+from fetal_monai.errors import InputError
 from fetal_monai.handlers.prediction_collector import PredictionCollector
-from fetal_monai.metrics.classification import classification_metrics
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.inference.decisions import Decisions
+from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
+from fetal_monai.metrics.predictions import UNKNOWN_LABEL, Predictions
+from fetal_monai.model_folder import WEIGHTS_FILE, read_facts
+from fetal_monai.report.evaluation import Evaluation, evaluate
+from fetal_monai.report.gallery import explain_errors
+from fetal_monai.report.html import write_report
+from fetal_monai.report.model_card import model_card
 from fetal_monai.report.tables import summary_table, write_evaluation
 
 
 class EvaluationWriter(PredictionCollector):
-    """Write predictions.csv, metrics.json, per_class.csv and confusion_matrix.png when a MONAI evaluator completes.
+    """Write what `fetal_monai.report` knows of a MONAI evaluator's run, when it completes.
+
+    Labelled images: metrics.json, per_class.csv, predictions.csv, confusion_matrix.png, reliability.png, report.html.
+    Images without any label: predictions.csv alone.
 
     Args:
         output_dir: the folder; made if missing.
         class_names: the class list, in the order of the network's outputs.
         logits: True where `pred` holds logits (softmax is applied), False where it holds probabilities.
-        quiet: print no table.
+        network: keep its fused features, for the out-of-distribution score.
+        validation: a collector whose evaluator has run on the validation split. A temperature, an abstention threshold
+            and conformal sets are fitted on its predictions, and the files hold calibrated probabilities.
+        training: a collector with features whose evaluator has run on the training split. With features of `validation`
+            it gives the out-of-distribution score and its threshold.
+        model_dir: the model folder. What was fitted is stored there, and the report shows its facts and explains errors
+            with its network.
+        report: write report.html.
+        quiet: print nothing.
 
     Attributes:
-        predictions: the last run's `Predictions` (on rank 0), None before.
         paths: what was written, by name.
 
     Raises:
-        InputError: at the end of a run, for NaN, unlabelled data, or probabilities where logits were announced.
+        InputError: at the end of a run, for NaN, probabilities where logits were announced, a validation that has not
+            run, or one that shares images or patients with this split.
 
     Example:
-        >>> import tempfile, torch
+        >>> import tempfile
         >>> engine = Engine(lambda engine, batch: batch)
-        >>> writer = EvaluationWriter(tempfile.mkdtemp(), ["Femur", "Other"], quiet=True)
+        >>> writer = EvaluationWriter(tempfile.mkdtemp(), ["Femur", "Other"], quiet=True, report=False)
         >>> writer.attach(engine)
         >>> item = {"pred": torch.tensor([3.0, 0.0]), "label": 0, "SOPInstanceUID": "1.2", "patient_id": "A"}
         >>> _ = engine.run([[item]])
@@ -43,25 +63,90 @@ class EvaluationWriter(PredictionCollector):
     """
 
     def __init__(
-        self, output_dir: str | PathLike[str], class_names: Sequence[str], *, logits: bool = True, quiet: bool = False
+        self,
+        output_dir: str | PathLike[str],
+        class_names: Sequence[str],
+        *,
+        logits: bool = True,
+        network: torch.nn.Module | None = None,
+        validation: PredictionCollector | None = None,
+        training: PredictionCollector | None = None,
+        model_dir: str | PathLike[str] | None = None,
+        report: bool = True,
+        quiet: bool = False,
     ) -> None:
-        super().__init__(class_names, logits=logits)
+        super().__init__(class_names, logits=logits, network=network)
         self.output_dir = Path(output_dir)
+        self.validation = validation
+        self.training = training
+        self.model_dir = None if model_dir is None else Path(model_dir)
+        self.report = report
         self.quiet = quiet
-        self.predictions: Predictions | None = None
         self.paths: dict[str, Path] = {}
 
-    def completed(self, engine: Engine, predictions: Predictions) -> None:  # noqa: ARG002  the base class names it
+    def completed(self, engine: Engine, predictions: Predictions) -> None:
         """Write the files and print the table.
 
         Args:
-            engine: the evaluator.
+            engine: the evaluator; not looked at.
             predictions: of all processes.
         """
-        self.predictions = predictions
-        self.paths = write_evaluation(predictions, self.output_dir)
-        if not self.quiet:
-            console = Console()
-            console.print(summary_table(classification_metrics(predictions)))
-            for path in self.paths.values():
-                console.print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)
+        del engine
+        console = Console(quiet=self.quiet)
+        if (predictions.labels == UNKNOWN_LABEL).all():
+            self.paths = {"predictions": self.output_dir / "predictions.csv"}
+            predictions.write_csv(self.paths["predictions"])
+        else:
+            evaluation = self._evaluate(predictions)
+            console.print(summary_table(evaluation))
+        for path in self.paths.values():
+            console.print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)
+
+    def _evaluate(self, predictions: Predictions) -> Evaluation:
+        validation = None if self.validation is None else _done(self.validation, "validation")
+        evaluation = evaluate(predictions, validation)
+        decisions = self._decisions(evaluation)
+        if decisions.ood is not None and decisions.ood_threshold is not None and self.features is not None:
+            flagged = decisions.ood.score(self.features) > decisions.ood_threshold
+            evaluation.metrics["out_of_distribution"] = {
+                "threshold": decisions.ood_threshold,
+                "flagged": float(flagged.mean()),
+            }
+        self.paths = write_evaluation(evaluation, self.output_dir)
+        if validation is not None:
+            self.paths["predictions_validation"] = self.output_dir / "predictions_validation.csv"
+            validation.write_csv(self.paths["predictions_validation"])
+        if self.report:
+            self.paths["report"] = self._report(evaluation)
+        if validation is not None and self.model_dir is not None:
+            digest = hashlib.sha256((self.model_dir / WEIGHTS_FILE).read_bytes()).hexdigest()
+            decisions.write(self.model_dir, digest)
+            self.paths["model"] = self.model_dir
+        return evaluation
+
+    def _decisions(self, evaluation: Evaluation) -> Decisions:
+        distance = threshold = None
+        if self.training is not None and self.validation is not None:
+            labels = _done(self.training, "training").labels
+            if self.training.features is None or self.validation.features is None:
+                raise InputError("evaluation", ["features are missing; give the collectors the network"])
+            distance = Mahalanobis.fit(self.training.features, labels)
+            threshold = outlier_threshold(distance.score(self.validation.features))
+        return Decisions(evaluation.calibration, evaluation.abstention, evaluation.conformal, distance, threshold)
+
+    def _report(self, evaluation: Evaluation) -> Path:
+        facts = None if self.model_dir is None else read_facts(self.model_dir)
+        errors = [] if self.model_dir is None else explain_errors(evaluation.predictions, self.frames, self.model_dir)
+        return write_report(
+            evaluation,
+            self.output_dir / "report.html",
+            frames=self.frames,
+            errors=errors,
+            model_card=model_card(evaluation, facts),
+        )
+
+
+def _done(collector: PredictionCollector, split: str) -> Predictions:
+    if collector.predictions is None:
+        raise InputError("evaluation", [f"the {split} split has not been run; run its evaluator first"])
+    return collector.predictions

@@ -202,4 +202,7 @@ def _interval(value: float, samples: NDArray[np.float64] | None, patients: int, 
         )
     if why or samples is None:
         return Interval(float(value), why=why)
-    return Interval(float(value), *expanded_interval(samples, patients, level))
+    low, high = expanded_interval(samples, patients, level)
+    if low == high:  # for instance a recall of 1: resampling cannot imagine the error that was not seen
+        return Interval(float(value), why=f"all replicates agree: {patients} patients are too few to see any variation")
+    return Interval(float(value), low, high)

@@ -34,12 +34,12 @@ def reliability_figure(diagrams: Mapping[str, ReliabilityBins]) -> Figure:
         used = bins.counts > 0
         centres = (bins.edges[:-1] + bins.edges[1:]) / 2
         width = bins.edges[1] - bins.edges[0]
-        upper.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="perfect")
+        upper.plot([0, 1], [0, 1], color="#808080", linestyle="--", linewidth=1, label="perfect")
         upper.bar(centres[used], bins.observed[used], width * 0.92, color="#56B4E9", label="observed")
         upper.plot(bins.stated[used], bins.observed[used], "D", color="#0B3C5D", markersize=5, label="mean stated")
         upper.set(title=f"{title}: ECE {bins.error:.3f}", xlim=(0, 1), ylim=(0, 1.02))
         upper.set_ylabel("Accuracy" if column == 0 else "")
-        lower.bar(centres[used], bins.counts[used], width * 0.92, color="0.6")
+        lower.bar(centres[used], bins.counts[used], width * 0.92, color="#808080")
         lower.set(xlabel="Stated probability", yticks=[0, int(np.max(bins.counts))])
         lower.set_ylabel("Images" if column == 0 else "")
     handles, labels = axes[0, 0].get_legend_handles_labels()

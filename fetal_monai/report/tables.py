@@ -8,12 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 
 from fetal_monai.files import atomic_path
-from fetal_monai.metrics.classification import classification_metrics, confusion_counts, per_class_table
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.bootstrap import Interval
+from fetal_monai.metrics.calibration import top_label_bins
+from fetal_monai.metrics.classification import confusion_counts, per_class_table
+from fetal_monai.metrics.weighted import PER_CLASS
 from fetal_monai.report.confusion import confusion_figure, write_figure
+from fetal_monai.report.evaluation import Evaluation
+from fetal_monai.report.reliability import reliability_figure
+
+SUMMARY = {
+    "macro_f1": "Macro F1",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "ece": "ECE",
+}
 
 
 def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -26,63 +38,117 @@ def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None
     Raises:
         ValueError: if a value is NaN or infinite: undefined values are None.
     """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(text, encoding="utf-8")
 
 
-def write_evaluation(predictions: Predictions, output_dir: str | os.PathLike[str]) -> dict[str, Path]:
-    """Write predictions.csv, and for the labelled images metrics.json, per_class.csv and confusion_matrix.png.
+def write_evaluation(evaluation: Evaluation, output_dir: str | os.PathLike[str]) -> dict[str, Path]:
+    """Write predictions.csv, metrics.json, per_class.csv, confusion_matrix.png and reliability.png.
+
+    Where probabilities were calibrated, predictions.csv holds the calibrated ones and predictions_uncalibrated.csv the
+    network's own.
 
     Args:
-        predictions: images with probabilities and labels.
+        evaluation: what was found out.
         output_dir: the folder; made if missing.
 
     Returns:
         The path of each file by its name without suffix.
-
-    Raises:
-        InputError: if no label is known.
     """
-    metrics = classification_metrics(predictions)
     folder = Path(output_dir)
-    names = ("predictions.csv", "metrics.json", "per_class.csv", "confusion_matrix.png")
+    names = ["metrics.json", "per_class.csv", "predictions.csv", "confusion_matrix.png", "reliability.png"]
+    if evaluation.calibration is not None:
+        names.append("predictions_uncalibrated.csv")
     paths = {Path(name).stem: folder / name for name in names}
-    predictions.write_csv(paths["predictions"])
+    table, metrics = evaluation.predictions, evaluation.metrics
     write_json(metrics, paths["metrics"])
     with atomic_path(paths["per_class"]) as temporary:
-        per_class_table(predictions).to_csv(temporary, float_format="%.6f")
-    figure = confusion_figure(
-        confusion_counts(predictions),
-        predictions.class_names,
-        f"{metrics['images']} images: macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f}",
-    )
-    write_figure(figure, paths["confusion_matrix"])
+        _per_class(evaluation).to_csv(temporary, float_format="%.6f")
+    table.write_csv(paths["predictions"])
+    if evaluation.calibration is not None:
+        evaluation.raw.write_csv(paths["predictions_uncalibrated"])
+    title = f"{metrics['images']} images: macro F1 {metrics['macro_f1']:.3f}, accuracy {metrics['accuracy']:.3f}"
+    write_figure(confusion_figure(confusion_counts(table), table.class_names, title), paths["confusion_matrix"])
+    write_figure(reliability_figure(reliability_diagrams(evaluation)), paths["reliability"])
     return paths
 
 
-def summary_table(metrics: Mapping[str, Any]) -> Table:
+def reliability_diagrams(evaluation: Evaluation) -> dict[str, Any]:
+    """The reliability diagrams of an evaluation.
+
+    Args:
+        evaluation: what was found out.
+
+    Returns:
+        Bins by title: before and after calibration, or as they are.
+    """
+    if evaluation.calibration is None:
+        return {"uncalibrated": top_label_bins(evaluation.raw)}
+    return {"before": top_label_bins(evaluation.raw), "after": top_label_bins(evaluation.predictions)}
+
+
+def summary_table(evaluation: Evaluation) -> Table:
     """The table that an evaluation prints.
 
     Args:
-        metrics: what `classification_metrics` returned.
+        evaluation: what was found out.
 
     Returns:
         A rich table: one row per class, the averages below.
     """
+    metrics = evaluation.metrics
     patients = "" if metrics["patients"] is None else f" of {metrics['patients']} patients"
-    table = Table(title=f"{metrics['images']} images{patients}", show_footer=False)
+    table = Table(
+        title=f"{metrics['images']} images{patients}",
+        caption="In brackets: 95 % intervals from resampling patients. Macro F1 is over the classes present.",
+    )
     table.add_column("Class")
     for heading in ("Precision", "Recall", "F1", "Images"):
         table.add_column(heading, justify="right")
     for name, row in metrics["per_class"].items():
-        table.add_row(name, *(_number(row[key]) for key in ("precision", "recall", "f1")), str(row["support"]))
+        numbers = (format_value(row[key]) for key in ("precision", "recall", "f1"))
+        table.add_row(name, *numbers, str(row["support"]))
     table.add_section()
-    table.add_row("Macro F1 (classes present)", "", "", _number(metrics["macro_f1"]), "")
-    table.add_row("Accuracy = micro F1", "", "", _number(metrics["accuracy"]), "")
+    for key, label in SUMMARY.items():
+        table.add_row(label, "", "", format_interval(evaluation.intervals.overall[key]), "")
     return table
 
 
-def _number(value: float | None) -> str:
+def format_value(value: float | None) -> str:
+    """A number as tables show it.
+
+    Args:
+        value: the number, None where undefined.
+
+    Returns:
+        Three decimals, or the word "undefined".
+    """
     return "undefined" if value is None else f"{value:.3f}"
+
+
+def format_interval(interval: Interval) -> str:
+    """A value and its interval as tables show them.
+
+    Args:
+        interval: the value.
+
+    Returns:
+        For instance "0.912 (0.880-0.941)", or the value alone where there is no interval.
+
+    Example:
+        >>> format_interval(Interval(0.9119, 0.88, 0.941)), format_interval(Interval(None))
+        ('0.912 (0.880-0.941)', 'undefined')
+    """
+    ends = "" if interval.low is None or interval.high is None else f" ({interval.low:.3f}-{interval.high:.3f})"
+    return format_value(interval.value) + ends
+
+
+def _per_class(evaluation: Evaluation) -> pd.DataFrame:
+    table = per_class_table(evaluation.predictions)
+    for name in PER_CLASS:
+        intervals = evaluation.intervals.per_class[name]
+        table[name] = [intervals[class_name].value for class_name in table.index]
+        table[f"{name}_low"] = [intervals[class_name].low for class_name in table.index]
+        table[f"{name}_high"] = [intervals[class_name].high for class_name in table.index]
+    return table.astype(dict.fromkeys((c for c in table.columns if c != "support"), float))

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -5,12 +6,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd
 
 from fetal_monai.errors import InputError
-from fetal_monai.handlers import EvaluationWriter
+from fetal_monai.handlers import EvaluationWriter, PredictionCollector
+from fetal_monai.inference.decisions import read_decisions
 from fetal_monai.metrics import Predictions
 
 NAMES = ["Femur", "Head (PPP, Tectum)", "Other"]
@@ -26,7 +29,7 @@ class Passes(torch.nn.Module):
 def evaluator(writer, *, decollate=True, postprocessing=None):
     items = [
         {
-            "image": MetaTensor(row, meta={"SOPInstanceUID": f"1.2.{i}", "frame": i - 1, "filename_or_obj": "x.dcm"}),
+            "image": MetaTensor(row, meta={"SOPInstanceUID": f"1.2.{i}", "frame": i - 1}),
             "label": LABELS[i],
             "patient_id": f"P{i // 2}",
         }
@@ -54,7 +57,7 @@ def test_writes_everything_of_a_monai_evaluation(tmp_path, capsys, decollate):
     metrics = json.loads(writer.paths["metrics"].read_text())
     assert metrics["accuracy"] == pytest.approx(3 / 5)
     assert metrics["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
-    assert writer.paths["per_class"].read_text().splitlines()[0] == "class,precision,recall,f1,support"
+    assert writer.paths["per_class"].read_text().startswith("class,precision,recall,f1,support")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in writer.paths.values()}
     printed = capsys.readouterr().out
     assert "Head (PPP, Tectum)" in printed
@@ -88,6 +91,75 @@ def test_nan_logits_name_the_image(tmp_path):
     with pytest.raises(InputError, match=r"row 1 \(1.2.0, frame -1\): a probability is NaN"):
         engine.run()
     assert list(tmp_path.iterdir()) == []
+
+
+def collector_of(start, *, network=None):
+    """A finished run on other patients."""
+    collector = PredictionCollector(NAMES, network=network)
+    rng = torch.Generator().manual_seed(start)
+    engine = Engine(lambda _engine, batch: batch)
+    collector.attach(engine)
+    labels = [i % 3 for i in range(60)]
+    logits = torch.randn(60, 3, generator=rng) + 2 * torch.nn.functional.one_hot(torch.tensor(labels), 3)
+
+    def run(_engine, batch):
+        pred = batch["pred"] if network is None else network.head(batch["pred"])
+        return {"pred": pred, "label": batch["label"]}
+
+    engine._process_function = run
+    ids = [f"9.{start}.{i}" for i in range(60)]
+    engine.run([{"pred": logits, "label": torch.tensor(labels), "SOPInstanceUID": ids, "patient_id": ids}])
+    return collector
+
+
+class WithHead(Passes):
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Identity()
+
+    def forward(self, image):
+        return self.head(super().forward(image))
+
+
+def test_what_is_fitted_lands_in_the_model_folder_and_comes_back(tmp_path):
+    network = WithHead()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.pt").write_bytes(b"weights")
+    writer = EvaluationWriter(
+        tmp_path / "out",
+        NAMES,
+        network=network,
+        validation=collector_of(1, network=network),
+        training=collector_of(2, network=network),
+        model_dir=tmp_path / "model",
+        report=False,
+        quiet=True,
+    )
+    engine = evaluator(writer)
+    engine.network = network
+    engine.run()
+    np.testing.assert_allclose(writer.features, LOGITS)
+    found = read_decisions(tmp_path / "model", NAMES, hashlib.sha256(b"weights").hexdigest())
+    metrics = json.loads(writer.paths["metrics"].read_text())
+    assert found.calibration.temperature == pytest.approx(metrics["calibration"]["fitted"]["temperature"])
+    assert found.conformal.calibrated_on == ("own", "own", "own")
+    score = found.ood.score(writer.validation.features)
+    assert (score <= found.ood_threshold).mean() == pytest.approx(0.95, abs=0.02)
+    assert metrics["out_of_distribution"]["threshold"] == found.ood_threshold
+    assert len(Predictions.read_csv(tmp_path / "out" / "predictions_validation.csv")) == 60
+
+
+def test_a_validation_that_has_not_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="validation split has not been run"):
+        evaluator(EvaluationWriter(tmp_path, NAMES, validation=PredictionCollector(NAMES), quiet=True)).run()
+
+
+def test_images_without_any_label_get_predictions_and_nothing_else(tmp_path):
+    engine = Engine(lambda _engine, batch: batch)
+    EvaluationWriter(tmp_path, NAMES, quiet=True).attach(engine)
+    engine.run([[{"pred": torch.tensor([3.0, 0, 0]), "label": None, "SOPInstanceUID": "1.2"}]])
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
+    assert Predictions.read_csv(tmp_path / "predictions.csv").labels.tolist() == [-1]
 
 
 def _process(rank, folder):
