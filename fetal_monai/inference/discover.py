@@ -109,7 +109,7 @@ class _Search:
             if self._is_new(path):
                 if path.suffix.lower() in PICTURE_SUFFIXES and is_picture(path):
                     self.frames.append(FrameRef(str(path)))
-                elif _meant_as_image(path):
+                elif meant_as_image(path):
                     self._fail(path, f"{reason}; export it again, or take it out of the folder")
                 else:
                     self.passed_over += 1
@@ -132,8 +132,15 @@ class _Search:
         self.frames.extend(FrameRef(entry.path, index) for index in indices)
 
 
-def _meant_as_image(path: Path) -> bool:
-    """Whether a file that cannot be read as DICOM looks as if it should be."""
+def meant_as_image(path: Path) -> bool:
+    """Whether a file that cannot be read as DICOM looks as if it should be.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True by its suffix, its magic, or because it cannot even be opened.
+    """
     if path.name == "DICOMDIR":
         return False
     if path.suffix.lower() in DICOM_SUFFIXES | PICTURE_SUFFIXES:
