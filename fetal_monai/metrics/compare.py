@@ -26,8 +26,8 @@ class Comparison:
     """What changes from model A to model B on the same images.
 
     Args:
-        a: A's metrics.
-        b: B's metrics.
+        a: A's metrics, None where undefined.
+        b: B's metrics, likewise.
         difference: B - A with intervals from resampling the same patients in both.
         only_a_right: images that A alone classifies correctly.
         only_b_right: images that B alone classifies correctly.
@@ -37,8 +37,8 @@ class Comparison:
         patients: of how many patients, None if unknown (then there are no intervals).
     """
 
-    a: dict[str, float]
-    b: dict[str, float]
+    a: dict[str, float | None]
+    b: dict[str, float | None]
     difference: dict[str, Interval]
     only_a_right: int
     only_b_right: int
@@ -101,8 +101,12 @@ def compare(
     right = [table.predicted == table.labels for table in (first, second)]
     only_a, only_b = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    before, after = ({name: float(table[name][0]) for name in OVERALL} for table in values)
+    before, after = ({name: _defined(table[name][0]) for name in OVERALL} for table in values)
     return Comparison(before, after, difference, only_a, only_b, p_value, len(first), None if why else patients)
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _aligned(table: Predictions, like: Predictions) -> Predictions:
