@@ -56,9 +56,7 @@ def macs(network: torch.nn.Module, image: torch.Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
-def onnx_session(
-    network: torch.nn.Module, image: torch.Tensor, folder: str, threads: int
-) -> onnxruntime.InferenceSession:
+def onnx_session(network: torch.nn.Module, image: torch.Tensor, folder: str) -> onnxruntime.InferenceSession:
     """Export and open in ONNX Runtime, and make sure that it computes the same."""
     path = Path(folder, "model.onnx")
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.losses import effective_number_weights
 
 
@@ -26,7 +27,7 @@ class DeferredReweighting:
 
     Raises:
         InputError: if a class has no training image.
-        TypeError: if the loss has no class weights.
+        FetalMonaiError: if the loss has no class weights.
 
     Example:
         >>> loss = nn.CrossEntropyLoss()
@@ -46,7 +47,7 @@ class DeferredReweighting:
         class_names: Sequence[str] | None = None,
     ) -> None:
         if not hasattr(loss, "weight"):
-            raise TypeError(f"{type(loss).__name__} has no attribute weight, so its classes cannot be weighed")
+            raise FetalMonaiError(f"{type(loss).__name__} has no attribute weight, so its classes cannot be weighed")
         self.loss = loss
         self.epoch = epoch
         self.weights = effective_number_weights(class_counts, beta, class_names=class_names)

@@ -12,6 +12,8 @@ from monai.transforms import CutMix, MixUp
 from monai.utils import convert_to_tensor
 from torch.nn import functional
 
+from fetal_monai.errors import FetalMonaiError
+
 
 class MixedBatches(PrepareBatch):
     """Prepare a batch for the trainer: mixed images, and class probabilities as labels.
@@ -47,7 +49,7 @@ class MixedBatches(PrepareBatch):
         image, label, *_ = default_prepare_batch(batchdata)
         image = convert_to_tensor(image, track_meta=False)
         if not isinstance(label, torch.Tensor):
-            raise TypeError("mixing needs labels, and the batch has none")
+            raise FetalMonaiError("mixing needs labels, and the batch has none")
         self.mixer.batch_size = len(image)
         self.mixer.set_random_state(int(torch.randint(2**31, ())))
         self.mixer.randomize(image)

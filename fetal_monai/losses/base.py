@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.losses.class_weights import checked_counts, effective_number_weights
 
 
@@ -29,7 +30,7 @@ class ClassLoss(nn.Module, ABC):
 
     Raises:
         InputError: if a class has no training image.
-        ValueError: if `beta` or the shape of `weight` is wrong.
+        FetalMonaiError: if `beta` or the shape of `weight` is wrong.
     """
 
     weight: torch.Tensor
@@ -46,7 +47,7 @@ class ClassLoss(nn.Module, ABC):
         counts = checked_counts(class_counts, class_names)
         weights = effective_number_weights(class_counts, beta) if weight is None else torch.as_tensor(weight).float()
         if weights.shape != counts.shape:
-            raise ValueError(f"weight has shape {tuple(weights.shape)}; there are {len(counts)} classes")
+            raise FetalMonaiError(f"weight has shape {tuple(weights.shape)}; there are {len(counts)} classes")
         self.num_classes = len(counts)
         self.register_buffer("weight", weights, persistent=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from fetal_monai.errors import InputError
+from fetal_monai.errors import FetalMonaiError, InputError
 
 
 def effective_number_weights(
@@ -27,14 +27,14 @@ def effective_number_weights(
 
     Raises:
         InputError: if a class has no training image.
-        ValueError: if `beta` is out of range.
+        FetalMonaiError: if `beta` is out of range.
 
     Example:
         >>> effective_number_weights([90, 10], beta=0.9)
         tensor([0.7889, 1.2111])
     """
     if not 0 <= beta < 1:
-        raise ValueError(f"beta is {beta}; it must be in [0, 1)")
+        raise FetalMonaiError(f"beta is {beta}; it must be in [0, 1)")
     counts = checked_counts(class_counts, class_names)
     # expm1 and log1p, because 1 - beta ** n cancels when beta is near 1 and n small.
     weights = -(1 - beta) / torch.expm1(counts * torch.log1p(torch.tensor(-(1 - beta), dtype=torch.float64)))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.losses.base import ClassLoss
 
 
@@ -38,7 +39,7 @@ class FocalLoss(ClassLoss):
 
     Raises:
         InputError: if a class has no training image.
-        ValueError: if `gamma` is negative, or `beta` or `weight` is wrong.
+        FetalMonaiError: if `gamma` is negative, or `beta` or `weight` is wrong.
 
     Example:
         >>> loss = FocalLoss([90, 10], gamma=2.0, beta=0.999)
@@ -58,7 +59,7 @@ class FocalLoss(ClassLoss):
     ) -> None:
         super().__init__(class_counts, beta=beta, weight=weight, class_names=class_names)
         if gamma < 0:
-            raise ValueError(f"gamma is {gamma}; it must not be negative")
+            raise FetalMonaiError(f"gamma is {gamma}; it must not be negative")
         self.gamma = gamma
         self.weight_in_exponent = weight_in_exponent
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.losses.base import ClassLoss, weighted_mean
 from fetal_monai.losses.class_weights import ldam_margins
 from fetal_monai.losses.focal import focal
@@ -27,7 +28,7 @@ class LDAMLoss(ClassLoss):
 
     Raises:
         InputError: if a class has no training image.
-        ValueError: if `max_margin`, `scale`, `beta` or `weight` is wrong.
+        FetalMonaiError: if `max_margin`, `scale`, `beta` or `weight` is wrong.
 
     Example:
         >>> loss = LDAMLoss([90, 10], max_margin=0.0, scale=1.0)
@@ -49,7 +50,7 @@ class LDAMLoss(ClassLoss):
     ) -> None:
         super().__init__(class_counts, beta=beta, weight=weight, class_names=class_names)
         if max_margin < 0 or scale <= 0:
-            raise ValueError(f"max_margin is {max_margin} and scale {scale}; they must be 0 or more, and above 0")
+            raise FetalMonaiError(f"max_margin is {max_margin} and scale {scale}; they must be 0 or more, and above 0")
         self.scale = scale
         self.register_buffer("margins", ldam_margins(class_counts, max_margin), persistent=False)
 
@@ -79,7 +80,7 @@ class LDAMFocalLoss(LDAMLoss):
 
     Raises:
         InputError: if a class has no training image.
-        ValueError: if an argument is out of range.
+        FetalMonaiError: if an argument is out of range.
 
     Example:
         >>> loss = LDAMFocalLoss([90, 10], beta=0.9999)
@@ -105,7 +106,7 @@ class LDAMFocalLoss(LDAMLoss):
             class_counts, max_margin=max_margin, scale=scale, beta=beta, weight=weight, class_names=class_names
         )
         if gamma < 0:
-            raise ValueError(f"gamma is {gamma}; it must not be negative")
+            raise FetalMonaiError(f"gamma is {gamma}; it must not be negative")
         self.gamma = gamma
         self.ldam_factor = ldam_factor
         self.focal_factor = focal_factor

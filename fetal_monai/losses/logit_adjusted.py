@@ -25,7 +25,7 @@ class LogitAdjustedLoss(ClassLoss):
 
     Raises:
         InputError: if a class has no training image.
-        ValueError: if `beta` or `weight` is wrong.
+        FetalMonaiError: if `beta` or `weight` is wrong.
 
     Example:
         >>> loss = LogitAdjustedLoss([90, 10])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.recorded import Recorded
 
 # TorchScript reads annotations itself and knows Optional and Union better than their newer spelling.
@@ -18,7 +19,7 @@ Logits = Union[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]  #
 def _out_channels(backbone: nn.Module, name: str) -> int:
     channels = getattr(backbone, "out_channels", None)
     if not isinstance(channels, int):
-        raise TypeError(
+        raise FetalMonaiError(
             f"{name}: {type(backbone).__name__} has no integer attribute out_channels, so the head cannot be sized; "
             "set it to the number of channels of the feature map that the backbone returns"
         )
@@ -78,7 +79,7 @@ class DualBranchClassifier(_Classifier):
         zero_init_head: start the head at zero, so that the first predictions are uniform.
 
     Raises:
-        TypeError: if a backbone has no `out_channels`.
+        FetalMonaiError: if a backbone has no `out_channels`.
 
     Example:
         >>> from fetal_monai.networks import ResNetBackbone
@@ -171,7 +172,7 @@ class SingleBranchClassifier(_Classifier):
         zero_init_head: start the head at zero.
 
     Raises:
-        TypeError: if the backbone has no `out_channels`.
+        FetalMonaiError: if the backbone has no `out_channels`.
 
     Example:
         >>> from fetal_monai.networks import ResNetBackbone

@@ -24,7 +24,7 @@ class DenseNetBackbone(Recorded, DenseNet):
         out_channels: channels of the feature map: 1024, 1664 or 1920.
 
     Raises:
-        ValueError: if `depth` is unknown.
+        FetalMonaiError: if `depth` is unknown.
 
     Example:
         >>> backbone = DenseNetBackbone(121).eval()

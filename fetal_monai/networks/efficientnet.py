@@ -73,7 +73,7 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         out_channels: channels of the feature map, such as 1280 for B0 and 2304 for B6.
 
     Raises:
-        ValueError: if `variant` is unknown.
+        FetalMonaiError: if `variant` is unknown.
 
     Example:
         >>> backbone = EfficientNetBackbone("lite0").eval()

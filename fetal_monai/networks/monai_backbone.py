@@ -21,7 +21,7 @@ class MonaiBackbone(Recorded, nn.Module):
         **kwargs: the arguments of the class, plain values.
 
     Raises:
-        ValueError: if MONAI has no such network.
+        FetalMonaiError: if MONAI has no such network.
 
     Example:
         >>> backbone = MonaiBackbone(

@@ -27,7 +27,7 @@ class ResNetBackbone(Recorded, ResNet):
         out_channels: channels of the feature map: 512, or 2048 for ResNet-50.
 
     Raises:
-        ValueError: if `depth` is unknown.
+        FetalMonaiError: if `depth` is unknown.
 
     Example:
         >>> backbone = ResNetBackbone(18).eval()

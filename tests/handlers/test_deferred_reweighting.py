@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from fetal_monai.errors import InputError
+from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.handlers import DeferredReweighting
 from fetal_monai.losses import LDAMFocalLoss, effective_number_weights
 
@@ -34,7 +34,7 @@ def test_weights_follow_from_the_epoch(make, first_epoch):
 
 
 def test_a_loss_without_weights_and_a_class_without_images_are_named():
-    with pytest.raises(TypeError, match="MSELoss has no attribute weight"):
+    with pytest.raises(FetalMonaiError, match="MSELoss has no attribute weight"):
         DeferredReweighting(torch.nn.MSELoss(), COUNTS)
     with pytest.raises(InputError, match=r"class 1 \(Spine\) has no training image"):
         DeferredReweighting(torch.nn.CrossEntropyLoss(), [3, 0], class_names=["Femur", "Spine"])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import MixUp
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.handlers import MixedBatches, RectangleMix
 
 
@@ -55,5 +56,5 @@ def test_the_seed_of_torch_rules():
 
 
 def test_a_batch_without_labels_is_named():
-    with pytest.raises(TypeError, match="the batch has none"):
+    with pytest.raises(FetalMonaiError, match="the batch has none"):
         MixedBatches(MixUp(batch_size=4), num_classes=3)({"image": torch.rand(4, 3, 8, 8)})

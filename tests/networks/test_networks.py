@@ -12,6 +12,7 @@ from monai.losses import DeepSupervisionLoss
 from monai.optimizers import generate_param_groups
 from torch import nn
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.networks import (
     DenseNetBackbone,
     DualBranchClassifier,
@@ -229,7 +230,7 @@ def test_dropout_and_zero_head():
 
 def test_any_module_with_out_channels_is_a_backbone():
     own = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2), nn.ReLU())
-    with pytest.raises(TypeError, match="detailed: Sequential has no integer attribute out_channels"):
+    with pytest.raises(FetalMonaiError, match="detailed: Sequential has no integer attribute out_channels"):
         DualBranchClassifier(4, ResNetBackbone(18), own)
     own.out_channels = 7
     network = DualBranchClassifier(4, ResNetBackbone(18), own, shallow_size=(64, 64))
@@ -244,7 +245,7 @@ def test_a_network_of_monai_is_a_backbone_and_can_be_recorded(randomise):
     again.load_state_dict(network.state_dict())
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(again(image), network(image))
-    with pytest.raises(ValueError, match=r"MONAI network 'ResNet19' is unknown; known are .*DenseNet"):
+    with pytest.raises(FetalMonaiError, match=r"MONAI network 'ResNet19' is unknown; known are .*DenseNet"):
         MonaiBackbone("ResNet19", 512)
 
 
@@ -257,7 +258,7 @@ def test_a_network_of_monai_is_a_backbone_and_can_be_recorded(randomise):
     ],
 )
 def test_unknown_backbone_lists_the_known(make, known):
-    with pytest.raises(ValueError, match=f"is unknown; known are {known}"):
+    with pytest.raises(FetalMonaiError, match=f"is unknown; known are {known}"):
         make()
 
 
