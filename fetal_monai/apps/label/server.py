@@ -100,12 +100,13 @@ def _configure(home: Path, studies: str, conf: dict[str, str], port: int) -> Non
         "MONAI_LABEL_APP_CONF": conf,
         "MONAI_LABEL_SERVER_PORT": port,
         "MONAI_LABEL_SESSION_PATH": str(home / "sessions"),
-        # By default any web site that the annotator visits could read the images.
-        "MONAI_LABEL_CORS_ORIGINS": [f"http://{HOST}:{port}"],
     }
     for name, value in values.items():
         setattr(settings, name, value)
         os.environ[name] = value if isinstance(value, str) else json.dumps(value)
+    # By default any web site that the annotator visits could read the images. Not for the environment: a training that
+    # finds it there fails to print its settings.
+    settings.MONAI_LABEL_CORS_ORIGINS = [f"http://{HOST}:{port}"]
     os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")  # MONAI Label reads it when it starts a training
 
 

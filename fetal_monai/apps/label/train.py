@@ -27,6 +27,9 @@ from fetal_monai.model_folder import ModelFacts, read_facts
 OPTIONS: dict[str, Any] = {"max_epochs": 10, "learning_rate": 1e-4, "batch_size": 8, "cache_rate": 0.0, "seed": 42}
 """What a request may set, and what it is else."""
 
+CLASS_COUNTS = "$[max(count, 1) for count in fetal_monai.data.class_counts(@train#dataset#data, @class_names)]"
+"""Labelling begins with some classes still unseen; the losses' weights and margins take them as seen once."""
+
 VIEWS = "DualResolutiond"
 
 logger = logging.getLogger(__name__)
@@ -135,6 +138,7 @@ class PlaneTrainTask(TrainTask):
             output_dir=str(folder / "log"),
             num_workers=0,
             overwrite=True,
+            class_counts=CLASS_COUNTS,
             **model_overrides(read_facts(served), served),
             **options,
         )

@@ -1,0 +1,224 @@
+"""What the tests of the workplaces share: a tiny model, studies, and servers that always end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from fetal_monai.files import atomic_path
+from fetal_monai.model_folder import describe_model, write_facts
+
+TINY = """
+base_size: [60, 80]
+shallow_size: [32, 32]
+detailed_size: [48, 64]
+network_def:
+  _target_: fetal_monai.networks.DualBranchClassifier
+  num_classes: "@num_classes"
+  shallow: {_target_: fetal_monai.networks.ResNetBackbone, depth: 18}
+  detailed: {_target_: fetal_monai.networks.EfficientNetBackbone, variant: lite0}
+  shallow_size: "@shallow_size"
+"""
+ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+PATIENCE_S = 180
+NEVER = "Cervix"
+"""The class that the untrained model always names; no labelled image of the tests shows it."""
+
+
+@pytest.fixture(scope="session")
+def label_model(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a tiny network that has learnt nothing and always says `NEVER`, with varying confidence."""
+    overlay = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
+    overlay.write_text(TINY)
+    parser = ConfigParser()
+    parser.read_config([str(root / "bundle/configs/train.yaml"), str(overlay)])
+    parser["bundle_root"] = str(root / "bundle")
+    torch.manual_seed(0)
+    network = parser.get_parsed_content("network_def")
+    names = parser.get_parsed_content("class_names")
+    for module in network.modules():  # fresh batch norms give nearly the same output for every image
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.2, 0.6)
+    network.train()
+    with torch.no_grad():
+        network(torch.randn(8, 3, 48, 64), torch.randn(8, 3, 32, 32))
+        features = network.eval().forward_features(torch.randn(8, 3, 48, 64), torch.randn(8, 3, 32, 32))
+        network.head.weight.mul_(8 / features.std())
+        network.head.bias[names.index(NEVER)] = 9.0
+    facts = describe_model(network, parser.get_parsed_content("validate#preprocessing"), names)
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    with atomic_path(folder / "model.pt") as temporary:
+        torch.save(network.state_dict(), temporary)
+    write_facts(folder, facts)
+    return folder
+
+
+@dataclass
+class Studies:
+    """A folder of phantom files, and what is true of them."""
+
+    folder: Path
+    dicom: dict[str, Path]
+    labels: pd.DataFrame
+    picture: str
+
+    @property
+    def stills(self) -> list[str]:
+        return [uid for uid in self.dicom if self.labels.loc[uid, "frame"] == -1]
+
+    @property
+    def clips(self) -> list[str]:
+        return [uid for uid in self.dicom if self.labels.loc[uid, "frame"] != -1]
+
+    def truth(self, uid: str) -> tuple[int, str]:
+        return int(self.labels.loc[uid, "frame"]), str(self.labels.loc[uid, "class"])
+
+    def frames(self, path: str) -> int:
+        return 1 if path.endswith(".png") else int(dcmread(path, stop_before_pixels=True).get("NumberOfFrames", 1))
+
+
+@pytest.fixture(scope="module")
+def label_studies(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    """Eighteen stills and two clips of several patients, one PNG, and a CT that has no business there."""
+    folder = tmp_path_factory.mktemp("studies")
+    labels = pd.read_csv(phantom / "annotations.csv", dtype={"SOPInstanceUID": str}).set_index("SOPInstanceUID")
+    useful = labels[labels["class"] != NEVER]
+    stills = useful[useful["frame"] == -1].groupby("patient_id").head(3)[:18]
+    clips = useful[useful["frame"] > 3][:2]
+    dicom: dict[str, Path] = {}
+    for uid in [*stills.index, *clips.index]:
+        dicom[uid] = Path(shutil.copy(phantom / "dicom" / f"{uid}.dcm", folder))
+    shutil.copy(get_testdata_file("CT_small.dcm"), folder / "ct.dcm")
+    (folder / "pictures").mkdir()
+    picture = "pictures/still life.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / picture), cv2.GaussianBlur(pixels, (0, 0), 5))
+    return Studies(folder, dicom, labels, picture)
+
+
+@dataclass
+class Server:
+    """A server process that runs."""
+
+    url: str
+    log: Path
+    workspace: Path = Path()
+    remote: bool = False
+
+    def explain(self, answer: Any) -> str:
+        return f"{answer.status_code} {answer.text[:2000]}\n--- the server's log ends:\n{self.log.read_text()[-4000:]}"
+
+
+@contextlib.contextmanager
+def process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process with its children, and end them all, whatever happens."""
+    with log.open("wb") as out:
+        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, **options)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=30)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait(timeout=30)
+
+
+def wait_for(child: subprocess.Popen[bytes], log: Path, ready: Callable[[], Any]) -> Any:
+    """Poll until something is ready; fail with the log if the process ends or takes too long."""
+    end = time.monotonic() + PATIENCE_S
+    while not (found := ready()):
+        if child.poll() is not None or time.monotonic() > end:
+            state = "took too long" if child.poll() is None else f"ended with status {child.returncode}"
+            pytest.fail(f"{child.args} {state}:\n{log.read_text()[-6000:]}")
+        time.sleep(0.2)
+    return found
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(root: Path) -> list[str]:
+    """Options that let a server train the tiny model."""
+    return ["--bundle", str(root / "bundle"), "--port", "0"]
+
+
+@pytest.fixture(scope="session")
+def label_server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Start `fetal-monai label`, as a context manager."""
+
+    @contextlib.contextmanager
+    def start(*arguments: object) -> Iterator[Server]:
+        log = tmp_path_factory.mktemp("server") / "log.txt"
+        command = [sys.executable, "-m", "fetal_monai", "label", *map(str, arguments)]
+        with process(command, log, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+            marker = "Labelling page: "
+
+            def ready() -> str | None:
+                text = log.read_text()
+                return text.split(marker)[1].split()[0] if marker in text and "startup complete" in text else None
+
+            url = wait_for(child, log, ready)
+            yield Server(url.removesuffix("/labelling/"), log)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[Path]], str]]:
+    """A real archive: give it files, get the URL of its DICOMweb service."""
+    program = shutil.which("Orthanc")
+    if program is None:
+        pytest.skip("orthanc is not installed")
+    if not ORTHANC_DICOMWEB.exists():
+        pytest.skip("orthanc-dicomweb is not installed")
+    requests = pytest.importorskip("requests")
+    folder = tmp_path_factory.mktemp("orthanc")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = {
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "StorageDirectory": str(folder / "store"),
+        "IndexDirectory": str(folder / "store"),
+        "Plugins": [str(ORTHANC_DICOMWEB)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    (folder / "orthanc.json").write_text(json.dumps(config))
+    url, log = f"http://127.0.0.1:{port}", folder / "log.txt"
+
+    def answers() -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"{url}/system", timeout=10).ok
+        return False
+
+    def store(files: list[Path]) -> str:
+        for path in files:
+            requests.post(f"{url}/instances", data=path.read_bytes(), timeout=60).raise_for_status()
+        return f"{url}/dicom-web"
+
+    with process([program, str(folder / "orthanc.json")], log) as child:
+        wait_for(child, log, answers)
+        yield store
