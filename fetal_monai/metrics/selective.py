@@ -137,7 +137,7 @@ def abstention_threshold(predictions: Predictions, *, risk: float = 0.05, certai
             high = middle - 1
     if best is None:
         fewest = int(np.ceil(np.log((1 - certainty) / steps) / np.log(1 - risk)))
-        why = f"the {len(known)} validation images cannot prove it; it takes {fewest} without an error, or more with some"
+        why = f"{len(known)} validation images cannot prove it: {fewest} without an error would, or more with some"
         return Abstention(risk, certainty, None, 0.0, None, why)
     return Abstention(risk, certainty, float(curve.thresholds[best]), float(curve.coverage[best]), float(bounds[best]))
 

@@ -1,0 +1,70 @@
+"""Probabilities as a MONAI postprocessing transform: calibrated where the model folder says how."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config.type_definitions import KeysCollection
+from monai.transforms.transform import MapTransform
+
+from fetal_monai.errors import InputError
+from fetal_monai.inference.calibration import Calibration
+from fetal_monai.inference.decisions import CALIBRATION_FILE
+
+
+class CalibratedProbabilitiesd(MapTransform):
+    """Turn logits into the probabilities that an evaluation of the model folder has calibrated.
+
+    A folder without calibration.json, such as that of a model never evaluated, gives plain softmax.
+
+    Args:
+        keys: of the logits, (C,) or (B, C).
+        model_dir: the model folder.
+        class_names: the classes, in the order of the logits.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        InputError: if the calibration is damaged, or of other classes.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> Calibration("temperature", ("a", "b"), (0.5, 0.5), (0.0, 0.0)).write_json(Path(folder, "calibration.json"))
+        >>> transform = CalibratedProbabilitiesd("pred", folder, ["a", "b"])
+        >>> transform({"pred": torch.tensor([2.0, 0.0])})["pred"].round(decimals=3).tolist()
+        [0.7310000061988831, 0.26899999380111694]
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        model_dir: str | PathLike[str],
+        class_names: Sequence[str],
+        *,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        path = Path(model_dir, CALIBRATION_FILE)
+        names = tuple(class_names)
+        identity = Calibration("none", names, (1.0,) * len(names), (0.0,) * len(names))
+        self.calibration = Calibration.read_json(path) if path.exists() else identity
+        if self.calibration.class_names != names:
+            raise InputError(path, [f"it is for {self.calibration.class_names}, not {names}; evaluate the model again"])
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Transform one item, or a batch.
+
+        Args:
+            data: holds logits under the keys.
+
+        Returns:
+            The same with probabilities there.
+        """
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.calibration.probabilities(torch.as_tensor(result[key]))
+        return result
