@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import torch
 from ignite.engine import Engine
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from fetal_monai.errors import InputError
 from fetal_monai.handlers.prediction_collector import PredictionCollector
+from fetal_monai.inference.calibration import Method
 from fetal_monai.inference.decisions import Decisions
 from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
 from fetal_monai.metrics.predictions import UNKNOWN_LABEL, Predictions
@@ -35,8 +37,9 @@ class EvaluationWriter(PredictionCollector):
         class_names: the class list, in the order of the network's outputs.
         logits: True where `pred` holds logits (softmax is applied), False where it holds probabilities.
         network: keep its fused features, for the out-of-distribution score.
-        validation: a collector whose evaluator has run on the validation split. A temperature, an abstention threshold
+        validation: a collector whose evaluator has run on the validation split. Calibration, an abstention threshold
             and conformal sets are fitted on its predictions, and the files hold calibrated probabilities.
+        calibration: "auto", "temperature", "vector" or "none", see `fit_calibration`.
         training: a collector with features whose evaluator has run on the training split. With features of `validation`
             it gives the out-of-distribution score and its threshold.
         model_dir: the model folder. What was fitted is stored there, and the report shows its facts and explains errors
@@ -70,6 +73,7 @@ class EvaluationWriter(PredictionCollector):
         logits: bool = True,
         network: torch.nn.Module | None = None,
         validation: PredictionCollector | None = None,
+        calibration: Method | Literal["auto"] = "auto",
         training: PredictionCollector | None = None,
         model_dir: str | PathLike[str] | None = None,
         report: bool = True,
@@ -78,6 +82,7 @@ class EvaluationWriter(PredictionCollector):
         super().__init__(class_names, logits=logits, network=network)
         self.output_dir = Path(output_dir)
         self.validation = validation
+        self.calibration: Method | Literal["auto"] = calibration
         self.training = training
         self.model_dir = None if model_dir is None else Path(model_dir)
         self.report = report
@@ -104,7 +109,7 @@ class EvaluationWriter(PredictionCollector):
 
     def _evaluate(self, predictions: Predictions) -> Evaluation:
         validation = None if self.validation is None else _done(self.validation, "validation")
-        evaluation = evaluate(predictions, validation)
+        evaluation = evaluate(predictions, validation, calibration=self.calibration)
         decisions = self._decisions(evaluation)
         if decisions.ood is not None and decisions.ood_threshold is not None and self.features is not None:
             flagged = decisions.ood.score(self.features) > decisions.ood_threshold

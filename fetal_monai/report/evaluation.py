@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.calibration import Calibration, fit_calibration
+from fetal_monai.inference.calibration import Calibration, Method, fit_calibration
 from fetal_monai.metrics.bootstrap import REPLICATES, Intervals, bootstrap_intervals
 from fetal_monai.metrics.calibration import calibration_metrics, error_if_calibrated
 from fetal_monai.metrics.classification import classification_metrics
@@ -47,7 +47,7 @@ def evaluate(
     predictions: Predictions,
     validation: Predictions | None = None,
     *,
-    calibration: Calibration | None = None,
+    calibration: Calibration | Method | Literal["auto"] = "auto",
     risk: float = 0.05,
     coverage: float = 0.9,
     replicates: int = REPLICATES,
@@ -58,7 +58,8 @@ def evaluate(
         predictions: uncalibrated probabilities of the images of the split.
         validation: uncalibrated probabilities of the validation split; without it, nothing is calibrated, and there are
             neither thresholds nor sets.
-        calibration: use this one instead of fitting a temperature on `validation`.
+        calibration: the method to fit on `validation`: "temperature" keeps every decision, "vector" may change some,
+            "auto" takes what cross-validation on `validation` prefers; or a calibration that is there already.
         risk: error rate that the abstention threshold promises, between 0 and 1.
         coverage: probability that the conformal sets promise, between 0 and 1.
         replicates: of the bootstrap.
@@ -79,25 +80,26 @@ def evaluate(
         (0.8, None)
     """
     raw = predictions.labelled()
+    fitted = calibration if isinstance(calibration, Calibration) else None
     if validation is not None:
         validation = validation.labelled()
         _check_apart(raw, validation)
-        calibration = calibration or fit_calibration(validation, "temperature")
-    final = calibration.apply(raw) if calibration else raw
+        fitted = calibration if isinstance(calibration, Calibration) else fit_calibration(validation, calibration)
+    final = fitted.apply(raw) if fitted else raw
     intervals = bootstrap_intervals(final, replicates=replicates)
     abstention = conformal = None
-    if validation is not None and calibration is not None:
-        calibrated = calibration.apply(validation)
+    if validation is not None and fitted is not None:
+        calibrated = fitted.apply(validation)
         abstention = abstention_threshold(calibrated, risk=risk)
         conformal = fit_conformal_sets(calibrated, coverage=coverage)
     metrics = classification_metrics(final)
     metrics["images_without_label"] = int((predictions.labels == UNKNOWN_LABEL).sum())
     _add_intervals(metrics, intervals)
     metrics["share_of_classes_with_recall_above"] = _share_above(metrics["per_class"])
-    metrics["calibration"] = _calibration_part(raw, final, calibration)
+    metrics["calibration"] = _calibration_part(raw, final, fitted)
     metrics["selective_prediction"] = _selective_part(final, abstention)
     metrics["conformal_sets"] = None if conformal is None else conformal_metrics(conformal, final)
-    return Evaluation(final, raw, calibration, intervals, abstention, conformal, metrics)
+    return Evaluation(final, raw, fitted, intervals, abstention, conformal, metrics)
 
 
 def _check_apart(test: Predictions, validation: Predictions) -> None:

@@ -131,6 +131,7 @@ def test_what_is_fitted_lands_in_the_model_folder_and_comes_back(tmp_path):
         network=network,
         validation=collector_of(1, network=network),
         training=collector_of(2, network=network),
+        calibration="temperature",
         model_dir=tmp_path / "model",
         report=False,
         quiet=True,

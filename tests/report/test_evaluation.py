@@ -14,7 +14,7 @@ from fetal_monai.report.tables import summary_table, write_evaluation
 
 def test_calibration_lowers_the_error_and_keeps_every_decision(splits):
     test, validation = splits
-    found = evaluate(test, validation, replicates=50)
+    found = evaluate(test, validation, calibration="temperature", replicates=50)
     np.testing.assert_array_equal(found.predictions.predicted, test.predicted)
     part = found.metrics["calibration"]
     assert part["after"]["ece"] < part["before"]["ece"] / 2
