@@ -189,7 +189,7 @@ def test_training_on_submitted_labels_keeps_the_better_model(server, label_studi
 
 
 def train(server, options: dict) -> None:
-    """Train in a process of its own, as clients do; over the archive in the server's, which is the other way there is."""
+    """Train in a process of its own; over the archive in the server's, which is the other way there is."""
     url = f"{server.url}/train/{MODEL}"
     started = requests.post(url, params={"run_sync": server.remote}, json=options, timeout=PATIENCE_S)
     assert started.ok, server.explain(started)

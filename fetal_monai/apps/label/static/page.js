@@ -4,6 +4,7 @@
 
 const $ = (id) => document.getElementById(id);
 const state = { config: null, image: null, frame: -1, frames: 1, labels: [], prediction: null, history: [], busy: true };
+const SCRUB_MS = 80;
 let asked = 0; // counts predictions asked for, so that a late answer to an old question is dropped
 
 async function ask(path, options = {}) {
@@ -60,6 +61,8 @@ async function show() {
   $("frame").src = `/labelling/frame?${query({ image, frame })}`;
   $("frame").alt = `Ultrasound image, ${place()}`;
   draw();
+  if (isClip()) await new Promise((done) => { setTimeout(done, SCRUB_MS); }); // no question for a frame that flies by
+  if (number !== asked) return;
   const body = new FormData();
   body.append("params", JSON.stringify({ frame }));
   const prediction = await ask(`/infer/${state.config.model}?${query({ image, output: "json" })}`, { method: "POST", body });
@@ -161,7 +164,8 @@ function step(frame) {
 }
 
 function pressed(event) {
-  if (!$("shortcuts").checked || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  if (!$("shortcuts").checked || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.repeat && !event.key.startsWith("Arrow")) return;
   const target = event.target;
   if (target.matches("select, input:not([type=range])")) return;
   if (target.matches("button, a") && (event.key === "Enter" || event.key === " ")) return;

@@ -1,0 +1,166 @@
+"""The labelling page in a real browser, by keyboard alone."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+import pandas as pd
+import pytest
+
+from fetal_monai.data import load_datalists
+
+pytest.importorskip("monailabel")
+requests = pytest.importorskip("requests")
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+]  # fmt: skip
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def server(label_server, label_model, label_studies, tmp_path_factory, tiny_bundle):
+    (label_studies.folder / label_studies.picture).unlink()
+    workspace = tmp_path_factory.mktemp("workspace")
+    with label_server(
+        "--studies", label_studies.folder, "--model", label_model, "--workspace", workspace, *tiny_bundle
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(server, browser):
+    page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.problems = []
+    page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.goto(f"{server.url}/labelling/")
+    settle(page)
+    yield page
+    page.context.close()
+
+
+def settle(page) -> tuple[str, int]:
+    """Wait until the page is at rest with a prediction, and tell image and frame (-1 for a still)."""
+    page.wait_for_selector("body[aria-busy=false]")
+    page.wait_for_selector("#classes .suggested")
+    clip = page.locator("#clip").is_visible()
+    return page.text_content("#title"), int(page.input_value("#slider")) if clip else -1
+
+
+def press(page, key: str) -> tuple[str, int]:
+    page.keyboard.press(key)
+    return settle(page)
+
+
+def exported(server) -> dict[str, tuple[int, str]]:
+    table = pd.read_csv(
+        io.StringIO(requests.get(f"{server.url}/labelling/annotations.csv", timeout=60).text), dtype=str
+    )
+    return {row.SOPInstanceUID: (int(row.frame), row._asdict()["_2"]) for row in table.itertuples(index=False)}
+
+
+def test_ten_images_by_keyboard_and_one_undone(page, server, label_studies, class_names, tmp_path):
+    keys = {name: "1234567890qwertyuiopasdfghjklzxcvbnm"[index] for index, name in enumerate(class_names)}
+    said: dict[str, tuple[int, str]] = {}
+    clips = 0
+    image, frame = settle(page)
+    while len(said) < 10:
+        assert image not in said
+        if frame >= 0:  # a clip: look around, and label the frame that the truth names
+            clips += 1
+            _, frame = press(page, "End")
+            assert frame == label_studies.frames(str(label_studies.dicom[image])) - 1
+            _, frame = press(page, "Home")
+            assert frame == 0
+            wanted = label_studies.truth(image)[0]
+            while frame < wanted:
+                _, frame = press(page, "ArrowRight")
+        if len(said) == 3:  # accept what the model says
+            said[image] = frame, page.get_attribute("#classes .suggested", "data-name")
+            key = "Enter"
+        else:
+            said[image] = frame, label_studies.truth(image)[1]
+            key = keys[said[image][1]]
+        last, (image, frame) = image, press(page, key)
+        assert page.text_content("#status") == f"{said[last][1]}: saved."
+    assert exported(server) == said
+    assert page.text_content("#count") == f"10 of {len(label_studies.dicom)} labelled"
+
+    image, frame = press(page, "Backspace")
+    assert (image, frame) == (last, said[last][0])  # the image is back in view, to be labelled anew
+    del said[last]
+    assert exported(server) == said
+    assert page.locator("#classes [aria-pressed=true]").count() == 0
+    skipped = press(page, "Space")[0]
+    assert skipped != image
+
+    csv = tmp_path / "annotations.csv"
+    csv.write_text(requests.get(f"{server.url}/labelling/annotations.csv", timeout=60).text)
+    lists = load_datalists(csv, label_studies.folder, class_names, splits=())
+    assert sum(map(len, lists.values())) == 9
+    assert (label_studies.folder / "labels/annotations.csv").read_text() == csv.read_text()
+    assert page.problems == []
+
+
+def test_a_corrected_label_can_be_undone_to_what_it_was(page, server, class_names):
+    image, frame = settle(page)
+    press(page, "1")
+    assert exported(server)[image] == (frame, class_names[0])
+    press(page, "Backspace")
+    press(page, "2")
+    press(page, "Backspace")
+    assert image not in exported(server)
+    assert page.problems == []
+
+
+def test_an_error_of_the_server_is_shown(page, server, label_studies):
+    image, _ = settle(page)
+    labels = label_studies.folder / "labels"
+    kept = labels.rename(labels.with_name(".labels")) if labels.exists() else None
+    labels.write_text("in the way")
+    try:
+        page.keyboard.press("1")
+        page.wait_for_selector("#alert:not(:empty)")
+        assert "could not be written" in page.text_content("#alert")
+    finally:
+        labels.unlink()
+        if kept:
+            kept.rename(labels)
+    assert settle(page)[0] == image  # it stays in view, to be labelled when there is room again
+
+
+def test_shortcuts_can_be_switched_off_and_colours_chosen(page, server):
+    before = exported(server)
+    page.uncheck("#shortcuts")
+    page.keyboard.press("1")
+    page.check("#shortcuts")
+    assert exported(server) == before
+    backs = set()
+    for theme in ("dark", "light"):
+        page.select_option("#theme", theme)
+        backs.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(backs) == 2
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_page_is_accessible(page, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.select_option("#theme", theme)
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
