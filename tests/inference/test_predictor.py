@@ -48,7 +48,7 @@ def rows(found):
 
 
 def test_gives_the_numbers_of_evaluation(root, model_dir, overlay, phantom, tmp_path, class_names):
-    folder = shutil.copytree(model_dir, tmp_path / "model")  # evaluation may add a calibration, which must count
+    folder = shutil.copytree(model_dir, tmp_path / "model")
     configs = [root / "bundle/configs/train.yaml", overlay, root / "bundle/configs/evaluate.yaml"]
     flow = ConfigWorkflow(
         config_file=[str(path) for path in configs],
@@ -66,7 +66,9 @@ def test_gives_the_numbers_of_evaluation(root, model_dir, overlay, phantom, tmp_
     table = pd.read_csv(tmp_path / "eval/predictions.csv", dtype={"SOPInstanceUID": str})
     files = index_dicom(phantom)
     frames = [FrameRef(files[uid].path, frame) for uid, frame in zip(table.SOPInstanceUID, table.frame, strict=True)]
-    found = list(Predictor(folder, device="cpu", batch_size=3).predict(frames))
+    predictor = Predictor(folder, device="cpu", batch_size=3)
+    assert predictor.decisions.calibration.temperature != 1, "evaluation has calibrated the model, which must count"
+    found = list(predictor.predict(frames))
     assert np.abs(rows(found) - table[class_names].to_numpy()).max() < CLOSE
     assert [item.top for item in found] == table.prediction.tolist()
     assert [(item.sop_instance_uid, item.frame) for item in found] == list(
