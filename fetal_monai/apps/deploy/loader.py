@@ -20,8 +20,8 @@ from fetal_monai.inference.discover import meant_as_image
 class StudyLoaderOperator(DICOMDataLoaderOperator):
     """The SDK's loader with another way of reading, and the same ports.
 
-    The SDK's own reads every file whole into memory, stops at the first damaged one, and keeps one instance of those
-    that lie at the same place, which for ultrasound are different images.
+    The SDK's own reads every file whole into memory, passes damaged ones over without telling, and keeps one of several
+    instances that lie at the same position, which for ultrasound are different images.
 
     Named input:
         input_folder: path of the folder, optional; otherwise the one given to the constructor.
