@@ -206,7 +206,7 @@ def jpeg(photometric, subsampling="444", markers=True, **options):
     return write
 
 
-def jpeg2000(photometric, syntax="1.2.840.10008.1.2.4.90", bits=8, **options):
+def jpeg2000(photometric, syntax="1.2.840.10008.1.2.4.90", bits=8, mct=None, **options):
     def write(kit, folder):
         openjpeg = pytest.importorskip("openjpeg.utils", reason="install the package pylibjpeg-openjpeg")
         frames = kit.frames()
@@ -217,10 +217,11 @@ def jpeg2000(photometric, syntax="1.2.840.10008.1.2.4.90", bits=8, **options):
                 folder / "a.dcm", values, photometric=photometric, encoded=encoded, syntax=syntax, bits=16, stored=bits
             )
             return path, frames[..., :1].repeat(3, -1).transpose(0, 3, 1, 2)
-        values = to_ycc(frames) if photometric == "YBR_FULL" else frames
-        expected = from_ycc(values) if photometric == "YBR_FULL" else frames
+        transformed = photometric != "YBR_FULL" if mct is None else mct
+        values = frames if transformed else to_ycc(frames)
+        expected = frames if transformed else from_ycc(values)
         encoded = [
-            bytes(openjpeg.encode_array(f, photometric_interpretation=1, use_mct=photometric != "YBR_FULL", **options))
+            bytes(openjpeg.encode_array(f, photometric_interpretation=1, use_mct=transformed, **options))
             for f in values
         ]
         return kit.write(
@@ -357,6 +358,13 @@ CASES = [
     Case("JPEG 2000 Lossless", "YBR_RCT", "8 bits", jpeg2000("YBR_RCT"), "ITK"),
     Case("JPEG 2000 Lossless", "RGB", "8 bits, transformed all the same", jpeg2000("RGB"), "ITK"),
     Case("JPEG 2000 Lossless", "YBR_FULL", "8 bits", jpeg2000("YBR_FULL"), "closed form"),
+    Case(
+        "JPEG 2000 Lossless",
+        "YBR_FULL",
+        "but transformed by the codestream: it wins",
+        jpeg2000("YBR_FULL", mct=True),
+        "closed form",
+    ),
     *[
         Case("JPEG 2000 Lossless", "MONOCHROME2", f"{bits} bits", jpeg2000("MONOCHROME2", bits=bits), "ITK")
         for bits in (8, 12, 16)
