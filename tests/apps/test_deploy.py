@@ -72,7 +72,10 @@ def studies(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         below = folder / "DISC" / patient
         below.mkdir(parents=True)
         for number, path in enumerate([clip, *stills[:2]]):
-            readable.append(Path(shutil.copy(path, below / f"IM{number:04}")))
+            data = pydicom.dcmread(path)
+            data.ImagePositionPatient = [0, 0, 0]  # all at one place, where the SDK's own loader keeps one
+            data.save_as(below / f"IM{number:04}")
+            readable.append(below / f"IM{number:04}")
     whole = stills[2].read_bytes()
     (folder / "cut in its header.dcm").write_bytes(whole[:300])
     (folder / "cut in its pixels.dcm").write_bytes(whole[: len(whole) * 2 // 3])
