@@ -84,3 +84,13 @@ def test_an_impossible_promise_is_said_to_be_one():
     assert chosen.threshold is None
     assert chosen.coverage == 0
     assert "20 validation images cannot prove it" in chosen.why
+
+
+def test_a_model_that_hardly_errs_keeps_everything():
+    labels = np.zeros(154, int)
+    labels[0] = 1
+    confidence = np.linspace(0.6, 0.99, 154)
+    scores = np.stack([confidence, 1 - confidence], axis=1)
+    found = abstention_threshold(Predictions("ab", np.arange(154).astype(str), [-1] * 154, labels, scores), risk=0.05)
+    assert found.coverage == 1
+    assert found.bound == pytest.approx(binomtest(1, 154).proportion_ci(0.98, method="exact").high)
