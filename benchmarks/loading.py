@@ -167,9 +167,8 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     kind = "CPU" if options.cpu else "wall"
-    print(
-        f"{platform.machine()}, one thread, medians of {kind} time; torch {torch.__version__}, pydicom {pydicom.__version__}"
-    )
+    versions = f"torch {torch.__version__}, pydicom {pydicom.__version__}"
+    print(f"{platform.machine()}, one thread, medians of {kind} time; {versions}")
     cases = [("still 852 x 1136", 852, 1136, 1), ("still 768 x 1024", 768, 1024, 1)]
     cases += [(f"one of {frames} frames 852 x 1136", 852, 1136, frames) for frames in (60, 600)]
     growths: dict[str, float | None] = {}
