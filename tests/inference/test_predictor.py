@@ -63,17 +63,16 @@ def test_gives_the_numbers_of_evaluation(root, model_dir, overlay, phantom, tmp_
     flow.initialize()
     flow.run()
     flow.finalize()
-    table = pd.read_csv(tmp_path / "eval/predictions.csv", dtype={"SOPInstanceUID": str})
     files = index_dicom(phantom)
-    frames = [FrameRef(files[uid].path, frame) for uid, frame in zip(table.SOPInstanceUID, table.frame, strict=True)]
-    predictor = Predictor(folder, device="cpu", batch_size=3)
-    assert predictor.decisions.calibration.temperature != 1, "evaluation has calibrated the model, which must count"
-    found = list(predictor.predict(frames))
-    assert np.abs(rows(found) - table[class_names].to_numpy()).max() < CLOSE
-    assert [item.top for item in found] == table.prediction.tolist()
-    assert [(item.sop_instance_uid, item.frame) for item in found] == list(
-        zip(table.SOPInstanceUID, table.frame, strict=True)
-    )
+    for model, name in ((folder, "predictions"), (model_dir, "predictions_uncalibrated")):
+        table = pd.read_csv(tmp_path / f"eval/{name}.csv", dtype={"SOPInstanceUID": str})
+        keys = list(zip(table.SOPInstanceUID, table.frame, strict=True))
+        predictor = Predictor(model, device="cpu", batch_size=3)
+        assert (predictor.decisions.calibration is not None) == (model == folder)
+        found = list(predictor.predict(FrameRef(files[uid].path, frame) for uid, frame in keys))
+        assert np.abs(rows(found) - table[class_names].to_numpy()).max() < CLOSE
+        assert [item.top for item in found] == table.prediction.tolist()
+        assert [(item.sop_instance_uid, item.frame) for item in found] == keys
     assert rows(found).std(axis=0).max() > 0.05, "the images must not all look the same to this model"
 
 
