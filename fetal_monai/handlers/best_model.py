@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from fetal_monai.files import atomic_path
+from fetal_monai.inference.decisions import FITTED_FILES
 from fetal_monai.model_folder import WEIGHTS_FILE, ModelFacts, write_facts
 
 
@@ -21,7 +22,8 @@ class BestModelSaver:
     files in place, which a kill would leave half-written.
 
     Args:
-        folder: gets `model.pt`, a plain state dict, and `model.json` (see `fetal_monai.model_folder`).
+        folder: gets `model.pt`, a plain state dict, and `model.json` (see `fetal_monai.model_folder`); what an earlier
+            evaluation fitted to other weights is removed.
         network: the network.
         facts: what `model.json` shall say; the epoch and the metric are added.
     """
@@ -40,6 +42,8 @@ class BestModelSaver:
         state: Any = engine.state  # MONAI adds the metrics' names and the best one to ignite's state
         if state.best_metric_epoch != state.epoch:
             return
+        for name in FITTED_FILES:  # an earlier evaluation's: calibrated for other weights
+            (self.folder / name).unlink(missing_ok=True)
         with atomic_path(self.folder / WEIGHTS_FILE) as temporary:
             torch.save(self.network.state_dict(), temporary)
         selected = {

@@ -25,6 +25,8 @@ from fetal_monai.metrics.selective import Abstention
 CALIBRATION_FILE = "calibration.json"
 DECISIONS_FILE = "decisions.json"
 OOD_FILE = "ood.npz"
+FITTED_FILES = (CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE)
+"""What a model folder holds that was fitted to its weights, and is wrong for others."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,6 +89,7 @@ def test_early_stop_counts_epochs_without_a_new_best(scores, stops_after):
 
 def test_the_best_model_is_kept_and_not_the_last(tmp_path):
     network = torch.nn.Linear(1, 1, bias=False)
+    (tmp_path / "calibration.json").write_text("fitted to other weights")
     validator = Validator([0.2, 0.9, 0.5], [BestModelSaver(tmp_path, network, FACTS)])
     for epoch in (1, 2, 3):
         with torch.no_grad():
