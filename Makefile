@@ -6,13 +6,16 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 EXTRAS := lite0,export,test
 
+DEPLOY      := $(VENV)-deploy
+DEPLOY_PINS := fetal_monai/apps/deploy/requirements.txt
+
 DEMO         ?= demo
 DEMO_CONFIGS := bundle/configs/train.yaml','bundle/configs/networks/lite0_lite0.yaml','bundle/configs/recipes/quick.yaml
 RUN          := $(BIN)/python -m monai.bundle run
 DEMO_FOLDERS := --dataset_dir $(DEMO)/data --ckpt_dir $(DEMO)/model --output_dir $(DEMO)/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo label test lint fast slow lock clean
+.PHONY: help install demo label deploy test lint fast slow lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +45,17 @@ label: install ## Add MONAI Label, for labelling in the browser (docs/label.md)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r fetal_monai/apps/label/requirements.txt
 	@echo 'ready: $(BIN)/fetal-monai label --studies FOLDER_OR_DICOMWEB_URL --model MODEL_FOLDER'
 
+deploy: $(DEPLOY)/.ready ## Make .venv-deploy, a layer on .venv with the MONAI Deploy App SDK (docs/deploy.md)
+
+# MONAI Deploy lies inside MONAI's folder and changes what `import monai` needs: hence a MONAI of its own, above the rest.
+$(DEPLOY)/.ready: $(READY) $(DEPLOY_PINS)
+	test -x $(DEPLOY)/bin/python || $(BIN)/python -m venv $(DEPLOY)
+	site='import site; print(site.getsitepackages()[0])'; below=$$($(BIN)/python -c "$$site") && \
+	  echo "import site; site.addsitedir('$$below')" > "$$($(DEPLOY)/bin/python -c "$$site")/below.pth"
+	$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-installed \
+	  --requirement $(DEPLOY_PINS)
+	@touch $@
+
 test: lint fast ## Lint, types and the fast tests with coverage (under 8 minutes on two cores)
 
 lint: install
@@ -65,4 +79,4 @@ lock: ## Write constraints.txt from a fresh environment with all extras
 	mv build/constraints.txt constraints.txt
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(DEMO) build
+	rm -rf $(VENV) $(DEPLOY) $(DEMO) build

@@ -71,7 +71,7 @@ def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
         return IndexEntry(
             path=name,
             sop_instance_uid=uid,
-            frames=integer(data, "NumberOfFrames", 1, 0, 2**31 - 1) if pixels else 0,
+            frames=integer(data, "NumberOfFrames", 1, 0, limits.max_frames) if pixels else 0,
             modality=text(data, "Modality"),
             rows=integer(data, "Rows", 0, 0, 65535) if pixels else 0,
             columns=integer(data, "Columns", 0, 0, 65535) if pixels else 0,

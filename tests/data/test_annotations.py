@@ -171,3 +171,12 @@ def test_every_frame_of_every_ultrasound_instance_is_listed(phantom, tmp_path):
     assert len(items) == frames == len({(item["SOPInstanceUID"], item["frame"]) for item in items})
     with pytest.raises(InputError, match="no ultrasound image"):
         list_frames(tmp_path)
+
+
+def test_a_header_that_claims_billions_of_frames_is_not_believed(phantom, tmp_path):
+    source = next((phantom / "dicom").glob("*.dcm"))
+    dataset = pydicom.dcmread(source)
+    dataset.NumberOfFrames = 2**31 - 1
+    dataset.save_as(tmp_path / "absurd.dcm")
+    with pytest.raises(InputError, match="no ultrasound image among 0 DICOM files and 1 others"):
+        list_frames(tmp_path)
