@@ -42,9 +42,11 @@ def energy_score(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.floa
 class Mahalanobis:
     """Distance to the nearest class in feature space (Lee et al., NeurIPS 2018), with a shared covariance.
 
-    Features outnumber images, so the covariance within classes is modelled as in probabilistic principal components
-    (Tipping and Bishop, 1999): its leading directions are kept, the rest is isotropic noise. It stays invertible, and a
-    deviation outside the leading directions still counts.
+    Features are scaled to unit length first (Mueller and Hein, "Mahalanobis++", ICML 2025): images that excite the
+    network little, such as noise, would otherwise lie near the classes' means. Features outnumber images, so the
+    covariance within classes is modelled as in probabilistic principal components (Tipping and Bishop, 1999): its
+    leading directions are kept, the rest is isotropic noise. It stays invertible, and a deviation outside the leading
+    directions still counts.
 
     Args:
         means: (K, D) of the K classes that were present.
@@ -54,9 +56,9 @@ class Mahalanobis:
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> features = rng.normal(size=(200, 5)) + np.repeat([[0.0], [9.0]], 100, axis=0)
-        >>> model = Mahalanobis.fit(features, np.repeat([0, 1], 100), components=2)
-        >>> near, far = model.score([[0.0] * 5, [4.5] * 5])
+        >>> centres = np.repeat([[9.0, 0, 0, 0], [0, 9.0, 0, 0]], 100, axis=0)
+        >>> model = Mahalanobis.fit(rng.normal(size=(200, 4)) + centres, np.repeat([0, 1], 100), components=2)
+        >>> near, far = model.score([[8.0, 0, 0, 0], [0, 0, 1.0, 0]])
         >>> bool(near < 1 < far)
         True
     """
@@ -81,7 +83,7 @@ class Mahalanobis:
         Raises:
             InputError: if features are not finite or images are too few.
         """
-        values, classes = np.asarray(features, dtype=np.float64), np.asarray(labels)
+        values, classes = _unit(features), np.asarray(labels)
         if values.ndim != 2 or len(values) != len(classes) or not np.isfinite(values).all():
             raise InputError("features", [f"must be finite, one row for each of {len(classes)} labels: {values.shape}"])
         present, index = np.unique(classes, return_inverse=True)
@@ -103,7 +105,7 @@ class Mahalanobis:
         Returns:
             (N,) values of 0 or more, about 1 for images like the training images: the higher, the less like them.
         """
-        values = np.asarray(features, dtype=np.float64)
+        values = _unit(features)
         distances = np.stack([self._distance(values - mean) for mean in self.means], axis=1)
         return np.asarray(distances.min(axis=1) / self.means.shape[1])
 
@@ -141,6 +143,12 @@ class Mahalanobis:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(path, [f"is no out-of-distribution model ({error}); fit it again"]) from error
         return cls(means, directions, variances, float(noise))
+
+
+def _unit(features: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(features, dtype=np.float64)
+    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.where(lengths > 0, lengths, 1))
 
 
 def outlier_threshold(scores: ArrayLike, *, accepted: float = 0.95) -> float:

@@ -17,16 +17,28 @@ def test_energy_is_its_formula_and_survives_large_logits(logits, temperature):
     np.testing.assert_allclose(energy_score(values + 1e5, temperature), expected - 1e5, atol=1e-6)
 
 
+def unit(values):
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def test_only_the_direction_of_features_counts_and_no_features_are_far():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(100, 10)) + 5 * np.eye(10)[np.arange(100) % 2]
+    model = Mahalanobis.fit(features, np.arange(100) % 2)
+    np.testing.assert_allclose(model.score(features * 7), model.score(features))
+    assert model.score(np.zeros((1, 10)))[0] > model.score(features).max()
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_distance_equals_scikit_learns_precision_matrix(seed):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, 80)
     labels[:3] = [0, 1, 2]
-    features = rng.normal(size=(80, 12)) @ rng.normal(size=(12, 12)) + 4 * rng.normal(size=(3, 12))[labels]
+    features = unit(rng.normal(size=(80, 12)) @ rng.normal(size=(12, 12)) + 4 * rng.normal(size=(3, 12))[labels])
     means = np.stack([features[labels == k].mean(axis=0) for k in range(3)])
     precision = PCA(n_components=5).fit(features - means[labels]).get_precision()
-    queries = rng.normal(size=(10, 12)) * 5
+    queries = unit(rng.normal(size=(10, 12)))
     gaps = queries[:, None] - means[None]
     expected = np.einsum("nkd,de,nke->nk", gaps, precision, gaps).min(axis=1) / 12
     np.testing.assert_allclose(Mahalanobis.fit(features, labels, 5).score(queries), expected, rtol=1e-8)
@@ -34,7 +46,7 @@ def test_distance_equals_scikit_learns_precision_matrix(seed):
 
 def test_with_all_but_one_direction_it_is_the_plain_mahalanobis_distance():
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(300, 6)) * [1, 2, 3, 4, 5, 6]
+    features = unit(rng.normal(size=(300, 6)) * [1, 2, 3, 4, 5, 6])
     model = Mahalanobis.fit(features, np.zeros(300, int))
     plain = EmpiricalCovariance().fit(features).mahalanobis(features) * 299 / 300 / 6
     np.testing.assert_allclose(model.score(features), plain, rtol=1e-8)
@@ -47,7 +59,9 @@ def test_more_dimensions_than_images_and_a_deviation_outside_the_leading_directi
     features[:, :5] += rng.normal(size=(120, 5)) * 3
     model = Mahalanobis.fit(features, labels)
     odd = features[:20].copy()
-    odd[:, 500] += 3  # small against the leading directions, large against the noise
+    odd[:, 500] += (
+        3 * np.linalg.norm(features[:, :5], axis=1).mean() / 3
+    )  # small against the leading directions, large against the noise
     assert detection_metrics(model.score(features[20:]), model.score(odd))["auroc"] > 0.99
 
 
