@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,20 @@ def test_infer_gives_the_predictors_probabilities(server, label_studies, predict
         assert answer.json()["top"] == expected.top
         assert answer.json()["frame"] == frame
         assert answer.json()["sop_instance_uid"] == expected.sop_instance_uid
+
+
+def test_batch_inference_takes_every_image_and_the_middle_of_clips(server, label_studies, predictor):
+    url = f"{server.url}/batch/infer/{MODEL}"
+    answer = requests.post(url, params={"images": "all", "run_sync": True}, json={}, timeout=PATIENCE_S)
+    assert answer.ok, server.explain(answer)
+    assert set(answer.json()) >= set(label_studies.dicom)
+    for clip in label_studies.clips:
+        path = str(label_studies.dicom[clip])
+        middle = (label_studies.frames(path) - 1) // 2
+        (expected,) = predictor.predict([FrameRef(path, middle)])
+        found = answer.json()[clip]["params"]
+        assert found["frame"] == middle
+        assert found["confidence"] == pytest.approx(expected.confidence, abs=1e-9)
 
 
 def test_entropy_offers_what_the_model_is_least_sure_of(server, label_studies, predictor):
@@ -219,10 +235,23 @@ def test_a_label_can_be_taken_back_and_read_again(server, label_studies):
     assert image not in get(server, "labelling/annotations.csv").text
 
 
+def test_labelled_images_can_be_taken_home(server, label_studies):
+    with zipfile.ZipFile(io.BytesIO(get(server, "datastore/dataset", limit_cases=2).content)) as archive:
+        names = archive.namelist()
+        assert len(names) == 5
+        rows = pd.read_csv(archive.open("annotations.csv"), dtype=str)
+        for uid in set(rows["SOPInstanceUID"]) & set(label_studies.dicom):
+            assert archive.read(f"image/{uid}.dcm")[128:132] == b"DICM"
+            assert json.loads(archive.read(f"label/{uid}.json"))["labels"]
+    uid = label_studies.stills[0]
+    image = get(server, "datastore/image", image=uid).content
+    assert server.remote or image == label_studies.dicom[uid].read_bytes()
+
+
 def test_a_full_disk_loses_no_label(server, label_studies, tmp_path):
-    if server.remote:
-        pytest.skip("labels are written the same way for an archive")
     image, folder = label_studies.stills[-1], label_studies.folder / "labels"
+    if server.remote:
+        (folder,) = server.workspace.glob("dicomweb/*/labels")
     before = (folder / "annotations.csv").read_text()
     shutil.move(folder, tmp_path / "labels")
     folder.write_text("in the way, so that nothing can be written")

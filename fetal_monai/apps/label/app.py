@@ -96,6 +96,10 @@ class FetalPlanesApp(MONAILabelApp):
             (datastore or self.datastore()).image(image)
         return super().infer(request, datastore)
 
+    def batch_infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
+        """Classify many images, on the predictor's device: MONAI Label would divide by the number of GPUs."""
+        return super().batch_infer({**request, "multi_gpu": False, "max_workers": 1}, datastore)
+
     def next_sample(self, request: dict[str, Any]) -> Any:
         """Choose the next image to label.
 

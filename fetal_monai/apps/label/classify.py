@@ -71,7 +71,6 @@ class PlaneInferTask(InferTask):
             labels=list(served.class_names),
             dimension=2,
             description="Planes of fetal ultrasound, frame by frame. " + NOTICE,
-            config={"frame": STILL},
         )
         self._served = served
 
@@ -88,7 +87,8 @@ class PlaneInferTask(InferTask):
         """Classify.
 
         Args:
-            request: `image`, the path of a file; `frame`, zero-based, -1 or nothing for a still.
+            request: `image`, the path of a file; `frame`, zero-based, -1 for a still. Clients that know no frames, such
+                as MONAI Label's batch inference, get a clip's middle one.
 
         Returns:
             No label file, and the result.
@@ -97,8 +97,9 @@ class PlaneInferTask(InferTask):
             HTTPException: 422 if there is no such frame, or it cannot be read.
         """
         try:
-            frame = int(request.get("frame", STILL))
-            reference = describe_file(str(request["image"])).reference(frame)
+            image = describe_file(str(request["image"]))
+            frame = int(request["frame"]) if "frame" in request else (image.frames - 1) // 2
+            reference = image.reference(frame)
         except (TypeError, ValueError):
             raise HTTPException(422, f"frame {request.get('frame')!r} is no number; use 0, 1, ... or -1") from None
         except FetalMonaiError as error:

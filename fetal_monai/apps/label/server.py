@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -124,4 +125,5 @@ def _start(listener: socket.socket, port: int) -> None:
     total = len(instance.datastore().list_images())
     print(f"{total} images. Labelling page: http://{HOST}:{port}/labelling/", flush=True)  # noqa: T201
     config = uvicorn.Config(web, log_level="info", log_config=None, access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # the usual way to end it
+        uvicorn.Server(config).run(sockets=[listener])
