@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm, t
 from sklearn import metrics as sk
 
 from fetal_monai.errors import InputError
 from fetal_monai.metrics import Predictions
-from fetal_monai.metrics.bootstrap import bootstrap_intervals, patient_weights, replicate_metrics
+from fetal_monai.metrics.bootstrap import bootstrap_intervals, expanded_interval, patient_weights, replicate_metrics
 from fetal_monai.metrics.calibration import calibration_metrics
 from fetal_monai.metrics.weighted import OVERALL, PER_CLASS
 
@@ -150,3 +151,12 @@ def test_a_single_class_leaves_ranking_undefined():
     assert overall["accuracy"].value == 0.5
     with pytest.raises(InputError, match="no image has a known label"):
         bootstrap_intervals(Predictions("ab", ["1"], [-1], [-1], [[1, 0]]))
+
+
+@pytest.mark.parametrize("patients", [5, 30, 1000])
+def test_normal_replicates_give_students_interval(patients):
+    samples = norm.ppf((np.arange(200_001) + 0.5) / 200_001)
+    low, high = expanded_interval(samples, patients, 0.95)
+    expected = t.ppf(0.975, patients - 1) * np.sqrt(patients / (patients - 1))
+    assert high == pytest.approx(expected, rel=1e-3)
+    assert low == pytest.approx(-expected, rel=1e-3)
