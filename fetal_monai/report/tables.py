@@ -134,13 +134,13 @@ def format_interval(interval: Interval) -> str:
         interval: the value.
 
     Returns:
-        For instance "0.912 (0.880-0.941)", or the value alone where there is no interval.
+        For instance "0.912 (0.880 to 0.941)", or the value alone where there is no interval.
 
     Example:
         >>> format_interval(Interval(0.9119, 0.88, 0.941)), format_interval(Interval(None))
-        ('0.912 (0.880-0.941)', 'undefined')
+        ('0.912 (0.880 to 0.941)', 'undefined')
     """
-    ends = "" if interval.low is None or interval.high is None else f" ({interval.low:.3f}-{interval.high:.3f})"
+    ends = "" if interval.low is None or interval.high is None else f" ({interval.low:.3f} to {interval.high:.3f})"
     return format_value(interval.value) + ends
 
 
