@@ -2,4 +2,5 @@
 
 from fetal_monai.cli import app
 
-app(prog_name="fetal-monai")
+if __name__ == "__main__":
+    app(prog_name="fetal-monai")
