@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -102,6 +103,19 @@ def test_every_class_has_a_key_that_no_command_uses(class_names):
     assert KEYS.lower() == KEYS
 
 
+def test_what_make_label_installs_agrees_with_the_lock(root):
+    def versions(path: Path) -> dict[str, str]:
+        pairs = [line.split(";")[0].strip().split("==") for line in path.read_text().splitlines() if "==" in line]
+        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+
+    lock = versions(root / "constraints.txt")
+    ours = versions(root / "fetal_monai/apps/label/requirements.txt")
+    assert "monailabel" in ours
+    assert {name: lock[name] for name in ours.keys() & lock.keys()} == {
+        name: ours[name] for name in ours.keys() & lock.keys()
+    }
+
+
 def test_a_picture_becomes_dicom_without_loss(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
@@ -188,6 +202,13 @@ def test_a_server_that_is_no_archive_is_told(tmp_path):
 
 def make_app(model: Path, studies: Path, workspace: Path, root: Path) -> FetalPlanesApp:
     return FetalPlanesApp(str(workspace), str(studies), {"model": str(model), "bundle": str(root / "bundle")})
+
+
+def test_without_monai_label_the_command_says_how_to_install_it(monkeypatch, label_model, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["label", "--studies", str(tmp_path), "--model", str(label_model)])
+    assert result.exit_code == 1
+    assert "MONAI Label is not installed; run `make label`" in result.output
 
 
 def test_labels_of_other_classes_are_refused(label_model, label_studies, tmp_path, root):

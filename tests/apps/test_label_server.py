@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydicom import dcmread
 from sklearn.metrics import f1_score
 
 from fetal_monai.data import load_datalists
@@ -97,6 +98,17 @@ def test_infer_gives_the_predictors_probabilities(server, label_studies, predict
         assert answer.json()["sop_instance_uid"] == expected.sop_instance_uid
 
 
+def test_infer_takes_a_file_that_is_sent(server, label_studies, predictor):
+    path = label_studies.dicom[label_studies.stills[0]]
+    files = {"file": ("image.dcm", path.read_bytes())}
+    answer = requests.post(f"{server.url}/infer/{MODEL}", files=files, timeout=120)
+    assert answer.ok, server.explain(answer)
+    (expected,) = predictor.predict([path])
+    assert answer.json()["confidence"] == pytest.approx(expected.confidence, abs=1e-9)
+    files = {"file": ("image.dcm", b"no image")}
+    assert requests.post(f"{server.url}/infer/{MODEL}", files=files, timeout=120).status_code == 422
+
+
 def test_batch_inference_takes_every_image_and_the_middle_of_clips(server, label_studies, predictor):
     url = f"{server.url}/batch/infer/{MODEL}"
     answer = requests.post(url, params={"images": "all", "run_sync": True}, json={}, timeout=PATIENCE_S)
@@ -141,6 +153,7 @@ def test_mistakes_are_told_and_change_nothing(server, label_studies):
         (infer(server, clip, 10_000), 422, "no frame 10000"),
         (infer(server, clip), 422, "use a frame from 0"),
         (infer(server, clip, "first"), 422, "'first' is no number"),
+        (requests.post(f"{server.url}/activelearning/entropy", json={"pool": "all"}, timeout=60), 422, "pool is 'all'"),
         (infer(server, "1.2.3"), 404, "no image '1.2.3'"),
         (infer(server, "/etc/hostname"), 404, "no image"),
         (put(server, still, {"labels": [{"class": "Elbow"}]}), 422, "'Elbow' is not in the list"),
@@ -243,9 +256,10 @@ def test_labelled_images_can_be_taken_home(server, label_studies):
         for uid in set(rows["SOPInstanceUID"]) & set(label_studies.dicom):
             assert archive.read(f"image/{uid}.dcm")[128:132] == b"DICM"
             assert json.loads(archive.read(f"label/{uid}.json"))["labels"]
-    uid = label_studies.stills[0]
-    image = get(server, "datastore/image", image=uid).content
-    assert server.remote or image == label_studies.dicom[uid].read_bytes()
+    for uid, path in label_studies.dicom.items():  # as they were stored: not transcoded on the way
+        sent, stored = dcmread(io.BytesIO(get(server, "datastore/image", image=uid).content)), dcmread(path)
+        assert sent.file_meta.TransferSyntaxUID == stored.file_meta.TransferSyntaxUID
+        assert sent.PixelData == stored.PixelData
 
 
 def test_a_full_disk_loses_no_label(server, label_studies, tmp_path):

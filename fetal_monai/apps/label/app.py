@@ -92,9 +92,8 @@ class FetalPlanesApp(MONAILabelApp):
         """
         image = str(request.get("image", ""))
         sent = Path(image).parent == Path(tempfile.gettempdir()) and Path(image).is_file()
-        if not sent:
-            (datastore or self.datastore()).image(image)
-        return super().infer(request, datastore)
+        path = image if sent else (datastore or self.datastore()).image(image).path
+        return super().infer({**request, "image": path}, datastore)
 
     def batch_infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
         """Classify many images, on the predictor's device: MONAI Label would divide by the number of GPUs."""

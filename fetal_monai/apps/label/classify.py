@@ -18,7 +18,7 @@ from fetal_monai.apps.label.sources import ImageFile, describe_file
 from fetal_monai.apps.label.versions import ModelVersions
 from fetal_monai.dicom import FrameRef
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.errors import DicomReadError, FetalMonaiError
+from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
 from fetal_monai.inference import Predictor, ReadFailure
 from fetal_monai.model_folder import NOTICE
 
@@ -143,9 +143,15 @@ class PredictiveEntropy(Strategy):
 
         Returns:
             `id`, `frame` and `weight` (the entropy), or None when nothing is left to label.
+
+        Raises:
+            InputError: if `pool` is no number.
         """
         unlabelled = datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels"))
-        self._score(unlabelled, datastore, int(request.get("pool", POOL)))
+        pool = request.get("pool", POOL)
+        if not isinstance(pool, int):
+            raise InputError("active learning", [f"pool is {pool!r}; give a whole number of images"])
+        self._score(unlabelled, datastore, pool)
         known = [(image_id, score) for image_id in unlabelled if (score := self._scores.get(image_id)) is not None]
         if not known:
             return None

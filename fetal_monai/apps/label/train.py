@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import cv2
 from monai.bundle import ConfigWorkflow
 from monailabel.interfaces.tasks.train import TrainTask
 from sklearn.metrics import f1_score
@@ -102,9 +101,11 @@ class PlaneTrainTask(TrainTask):
         data, images = folder / "data", {image_id: datastore.image(image_id) for image_id in labels}
         write_data(data, labels, images, datastore.class_names)
         served = self.versions.folder(self.versions.served())
-        self._run(folder, data, served, options)
-        (folder / "last.pt").unlink(missing_ok=True)
-        shutil.rmtree(data / "dicom")
+        try:
+            self._run(folder, data, served, options)
+        finally:
+            (folder / "last.pt").unlink(missing_ok=True)
+            shutil.rmtree(data / "dicom")
         val = [
             (FrameRef(images[image_id].path, frame), name)
             for image_id, item in labels.items()
@@ -142,7 +143,6 @@ class PlaneTrainTask(TrainTask):
             **model_overrides(read_facts(served), served),
             **options,
         )
-        cv2.setNumThreads(1)
         flow.initialize()
         flow.run()
         flow.finalize()
