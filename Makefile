@@ -29,12 +29,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-demo: install ## Synthetic DICOM -> training -> evaluation, in about six minutes on two cores
+demo: install ## Synthetic DICOM -> training -> evaluation, in about five minutes on two cores
 	$(BIN)/fetal-monai phantom $(DEMO)/data --overwrite
 	$(RUN) training --config_file "['$(DEMO_CONFIGS)']" $(DEMO_FOLDERS) --overwrite True
 	$(RUN) evaluating --config_file "['$(DEMO_CONFIGS)','bundle/configs/evaluate.yaml']" $(DEMO_FOLDERS)
 	@echo
 	@echo 'Look at:'
+	@echo '  $(DEMO)/evaluation/report.html            everything, in one page'
 	@echo '  $(DEMO)/evaluation/confusion_matrix.png   what it confuses'
 	@echo '  $(DEMO)/evaluation/per_class.csv          precision, recall and F1 of each class'
 	@echo '  $(DEMO)/evaluation/predictions.csv        every test image with its probabilities'
