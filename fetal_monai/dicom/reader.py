@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from os import PathLike, fspath
 from typing import Any
 
-import numpy as np
+import torch
 from monai.data import ImageReader
-from numpy.typing import NDArray
 
 from fetal_monai.dicom.frame_ref import FrameRef
 from fetal_monai.dicom.instance import UltrasoundInstance
@@ -64,14 +63,15 @@ class UltrasoundReader(ImageReader):
         names = [data] if isinstance(data, (str, PathLike)) else list(data)
         return _address(names[0]) if len(names) == 1 else FrameRef("; ".join(fspath(name) for name in names), -2)
 
-    def get_data(self, img: FrameRef) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    def get_data(self, img: FrameRef) -> tuple[torch.Tensor, dict[str, Any]]:  # type: ignore[override] # tensors go, too
         """Decode the frame.
 
         Args:
             img: what `read` returned.
 
         Returns:
-            (3, rows, columns) uint8 RGB, and the metadata of `frame_metadata`.
+            (3, rows, columns) uint8 RGB, and the metadata of `frame_metadata`. A tensor, because `LoadImage` would copy
+            an array to have its channels apart in memory.
 
         Raises:
             DicomReadError: if the file or the frame cannot be read.
@@ -79,9 +79,11 @@ class UltrasoundReader(ImageReader):
         if img.frame < -1:
             raise DicomReadError(img.path, "several files were given for one image", "give one file per item and key")
         if self._decoder is not None:
-            return self._decoder.decode(img.path, img.frame, limits=self._limits, identifiers=self._identifiers)
-        with UltrasoundInstance(img.path, limits=self._limits) as instance:
-            return instance.frame(img.frame), instance.metadata(img.frame, identifiers=self._identifiers)
+            frame, meta = self._decoder.decode(img.path, img.frame, limits=self._limits, identifiers=self._identifiers)
+        else:
+            with UltrasoundInstance(img.path, limits=self._limits) as instance:
+                frame, meta = instance.frame(img.frame), instance.metadata(img.frame, identifiers=self._identifiers)
+        return torch.from_numpy(frame), meta
 
 
 def _address(name: str | PathLike[str]) -> FrameRef:

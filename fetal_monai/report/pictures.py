@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fetal_monai import dicom
 from fetal_monai.dicom.frame_ref import FrameRef
-from fetal_monai.dicom.reader import UltrasoundReader
 
 THUMBNAIL_WIDTH = 260
 JPEG_QUALITY = 78
@@ -33,8 +33,7 @@ def read_frame(frame: FrameRef) -> NDArray[np.uint8]:
     Raises:
         DicomReadError: if it cannot be read.
     """
-    pixels, _ = UltrasoundReader().get_data(frame)
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    return np.ascontiguousarray(dicom.read_frame(frame.path, frame.frame).transpose(1, 2, 0))
 
 
 def thumbnail(image: NDArray[np.uint8], width: int = THUMBNAIL_WIDTH) -> NDArray[np.uint8]:

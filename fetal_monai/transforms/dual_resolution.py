@@ -45,8 +45,10 @@ def _look_up(frame: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -
     """The same for 8 bits: 256 answers a channel, and half the time of the arithmetic."""
     levels = np.arange(256)
     result = np.empty(tuple(frame.shape), np.float32)
-    for source, target, m, s in zip(frame.numpy(), result, mean, std, strict=True):
-        cv2.LUT(np.ascontiguousarray(source), ((levels / 255 - m) / s).astype(np.float32), dst=target)
+    interleaved = frame.shape[0] == 3 and frame.stride(0) == 1
+    planes = cv2.split(frame.permute(1, 2, 0).contiguous().numpy()) if interleaved else frame.contiguous().numpy()
+    for source, target, m, s in zip(planes, result, mean, std, strict=True):
+        cv2.LUT(source, ((levels / 255 - m) / s).astype(np.float32), dst=target)
     return torch.from_numpy(result)
 
 

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -48,18 +47,25 @@ def test_a_crash_is_contained_and_the_next_frame_decodes(kit, decoder):
     path = str(kit.real("examples_palette.dcm"))
     decoder.decode(path)
     os.kill(decoder._worker.pid, signal.SIGSEGV)
-    time.sleep(0.2)
+    decoder._worker.wait(timeout=20)
     assert decoder.decode(path)[0].shape == (3, 350, 800)
-    os.kill(decoder._worker.pid, signal.SIGSTOP)  # dies while it is asked
+    _stop(decoder._worker.pid)  # dies while it is asked
     os.kill(decoder._worker.pid, signal.SIGSEGV)
     with pytest.raises(DicomReadError, match=r"the decoder crashed \(exit status -11\) and was contained"):
         _ask_and_wake(decoder, path)
     assert decoder.decode(path)[0].shape == (3, 350, 800)
 
 
+def _stop(pid):
+    """Stop a process and wait until it stands: a signal sent earlier would be taken first."""
+    os.kill(pid, signal.SIGSTOP)
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+
+
 def _ask_and_wake(decoder, path):
     pid = decoder._worker.pid
-    threading.Timer(0.3, os.kill, (pid, signal.SIGCONT)).start()
+    threading.Timer(2.0, os.kill, (pid, signal.SIGCONT)).start()
     return decoder.decode(path)
 
 
