@@ -36,3 +36,19 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def class_names(root: Path) -> list[str]:
     """The sixteen classes of the default configuration."""
     return list(yaml.safe_load((root / "bundle/configs/train.yaml").read_text())["class_names"])
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> str:
+    """An overlay in YAML: a network and views so small that they train in seconds."""
+    return """
+base_size: [60, 80]
+shallow_size: [32, 32]
+detailed_size: [48, 64]
+network_def:
+  _target_: fetal_monai.networks.DualBranchClassifier
+  num_classes: "@num_classes"
+  shallow: {_target_: fetal_monai.networks.ResNetBackbone, depth: 18}
+  detailed: {_target_: fetal_monai.networks.EfficientNetBackbone, variant: lite0}
+  shallow_size: "@shallow_size"
+"""

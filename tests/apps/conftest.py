@@ -28,17 +28,6 @@ from pydicom.data import get_testdata_file
 from fetal_monai.files import atomic_path
 from fetal_monai.model_folder import describe_model, write_facts
 
-TINY = """
-base_size: [60, 80]
-shallow_size: [32, 32]
-detailed_size: [48, 64]
-network_def:
-  _target_: fetal_monai.networks.DualBranchClassifier
-  num_classes: "@num_classes"
-  shallow: {_target_: fetal_monai.networks.ResNetBackbone, depth: 18}
-  detailed: {_target_: fetal_monai.networks.EfficientNetBackbone, variant: lite0}
-  shallow_size: "@shallow_size"
-"""
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PATIENCE_S = 180
 NEVER = "Cervix"
@@ -46,10 +35,10 @@ NEVER = "Cervix"
 
 
 @pytest.fixture(scope="session")
-def label_model(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def label_model(root: Path, tiny_network: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of a tiny network that has learnt nothing and always says `NEVER`, with varying confidence."""
     overlay = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
-    overlay.write_text(TINY)
+    overlay.write_text(tiny_network)
     parser = ConfigParser()
     parser.read_config([str(root / "bundle/configs/train.yaml"), str(overlay)])
     parser["bundle_root"] = str(root / "bundle")

@@ -9,16 +9,7 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigWorkflow
 
-TINY = """
-base_size: [60, 80]
-shallow_size: [32, 32]
-detailed_size: [48, 64]
-network_def:
-  _target_: fetal_monai.networks.DualBranchClassifier
-  num_classes: "@num_classes"
-  shallow: {_target_: fetal_monai.networks.ResNetBackbone, depth: 18}
-  detailed: {_target_: fetal_monai.networks.EfficientNetBackbone, variant: lite0}
-  shallow_size: "@shallow_size"
+TRAINING = """
 cache_rate: 1.0
 num_workers: 0
 batch_size: 8
@@ -27,10 +18,10 @@ max_epochs: 2
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tiny_network: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The overlay file of a tiny network."""
     path = tmp_path_factory.mktemp("configs") / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(tiny_network + TRAINING)
     return path
 
 
