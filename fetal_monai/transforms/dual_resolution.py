@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from fetal_monai.recorded import Recorded
-from fetal_monai.transforms.resize import interleaved, resize_frame
+from fetal_monai.transforms.resize import interleaved, planar, resize_frame
 
 SHALLOW_POSTFIX = "_shallow"
 
@@ -33,23 +31,12 @@ def standardise(frame: torch.Tensor, mean: Sequence[float], std: Sequence[float]
         >>> standardise(torch.tensor([0, 255], dtype=torch.uint8).expand(3, 1, 2), [0.5] * 3, [0.5] * 3)[0].tolist()
         [[-1.0, 1.0]]
     """
-    if frame.dtype == torch.uint8 and frame.device.type == "cpu":
-        return _look_up(frame, mean, std)
-    # One multiply and one add in place: (x / 255 - mean) / std.
-    scale = torch.tensor([1 / (255 * s) for s in std], dtype=torch.float32).view(3, 1, 1)
-    offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], dtype=torch.float32).view(3, 1, 1)
-    return frame.to(torch.float32, memory_format=torch.contiguous_format).mul_(scale).add_(offset)
-
-
-def _look_up(frame: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """The same for 8 bits: 256 answers a channel, and half the time of the arithmetic."""
-    levels = np.arange(256)
-    result = np.empty(tuple(frame.shape), np.float32)
-    interleaved = frame.shape[0] == 3 and frame.stride(0) == 1
-    planes = cv2.split(frame.permute(1, 2, 0).contiguous().numpy()) if interleaved else frame.contiguous().numpy()
-    for source, target, m, s in zip(planes, result, mean, std, strict=True):
-        cv2.LUT(source, ((levels / 255 - m) / s).astype(np.float32), dst=target)
-    return torch.from_numpy(result)
+    # (x - 255 mean) / (255 std): black and white come out exactly, which a multiplication by 1 / std would not do.
+    centre, width = (
+        torch.tensor([255 * value for value in values], dtype=torch.float32, device=frame.device).view(3, 1, 1)
+        for values in (mean, std)
+    )
+    return planar(frame).to(torch.float32, copy=True).sub_(centre).div_(width)
 
 
 class DualResolutiond(Recorded, MapTransform):

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from fetal_monai.recorded import rebuild
 from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed, mask_banner, resize_frame
+from fetal_monai.transforms.dual_resolution import standardise
+from fetal_monai.transforms.resize import interleaved, planar
 
 SIDES = st.integers(4, 64)
 
@@ -44,6 +46,31 @@ def test_resizing_commutes_with_flipping(height, width, new_height, new_width):
     size = (new_height, new_width)
     flipped = resize_frame(frame.flip(-1), size)
     torch.testing.assert_close(flipped, resize_frame(frame, size).flip(-1), rtol=1e-4, atol=1e-3)
+
+
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_bytes_are_resized_as_floating_point_is(height, width, new_height, new_width):
+    frame = frame_of(height, width)
+    exact = functional.interpolate(frame[None].float(), (new_height, new_width), mode="bilinear", antialias=True)[0]
+    for laid_out in (frame, interleaved(frame)):
+        resized = resize_frame(laid_out, (new_height, new_width))
+        assert (resized.float() - exact).abs().max() <= 1.51, "two roundings to whole levels"
+
+
+@given(SIDES, SIDES)
+def test_interleaved_and_planar_are_layouts_of_one_frame(height, width):
+    frame = frame_of(height, width)
+    assert torch.equal(interleaved(frame), frame)
+    assert torch.equal(planar(interleaved(frame)), frame)
+    assert planar(interleaved(frame)).is_contiguous()
+    crop = interleaved(frame)[:, 1:, 1:-1]
+    assert torch.equal(planar(crop), frame[:, 1:, 1:-1])
+
+
+@pytest.mark.parametrize("size", [(30, 40), (90, 40), (30, 120), (100, 130)], ids=str)
+def test_resizing_keeps_colours_side_by_side(size):
+    # Half of the speed of loading hangs on it: torch takes a slower way through memory for any other layout.
+    assert resize_frame(interleaved(frame_of(90, 120)), size).stride() == (1, 3 * size[1], 3)
 
 
 def test_plain_bilinear_is_the_references_resampling():
@@ -99,6 +126,20 @@ def test_views_have_their_sizes_values_and_metadata():
         np.testing.assert_allclose(view.amin((1, 2)), [1, -1, 51 / 127.5 - 1], atol=1e-6)
     assert views["image"].meta["SOPInstanceUID"] == "1.2"
     assert views["label"] == 3
+
+
+def test_standardising_is_the_formula_of_each_channel_and_exact_at_black_and_white():
+    mean, std = (0.485, 0.456, 0.5), (0.229, 0.224, 0.5)
+    frame = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+    levels = np.arange(256) / 255
+    for given_as in (frame, interleaved(frame.contiguous()), frame.float()):
+        before = given_as.clone()
+        values = standardise(given_as, mean, std)
+        for channel, m, s in zip(values, mean, std, strict=True):
+            np.testing.assert_allclose(channel[0], (levels - m) / s, rtol=1e-5, atol=1e-6)
+        assert (values[2, 0, 0], values[2, 0, 255]) == (-1, 1)
+        assert values.is_contiguous()
+        assert torch.equal(given_as, before), "the input must stay as it was"
 
 
 @given(SIDES, SIDES)
