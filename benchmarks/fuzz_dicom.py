@@ -1,9 +1,9 @@
-"""Damage real files in seeded ways and read them: only a `DicomReadError` or a valid image may come of it.
+"""Damage files, real and made, in seeded ways and read them: only a `DicomReadError` or a valid image may come of it.
 
 Every mutant is numbered, and its number makes it: `--only 1234` repeats one. Mutants are read in worker processes that
 are watched for crashes, hangs (2 seconds) and greed (200 MB above rest).
 
-    python benchmarks/fuzz_dicom.py [--count 20000] [--workers 1] [--only N]
+    python benchmarks/fuzz_dicom.py [--count 20000] [--start N] [--only N]
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import importlib.util
+import io
 import json
 import os
 import random
@@ -25,6 +27,8 @@ from pathlib import Path
 
 import numpy as np
 import pydicom.data
+from pydicom.encaps import encapsulate
+from pydicom.uid import HTJ2K, HTJ2KLossless
 
 from fetal_monai.dicom import UltrasoundInstance, index_dicom
 from fetal_monai.errors import DicomReadError
@@ -44,9 +48,25 @@ SC_rgb_16bit_2frame.dcm SC_rgb_32bit.dcm mlut_18.dcm vlut_04.dcm
 
 
 def seeds() -> list[tuple[str, bytes]]:
-    """The files to damage: those of pydicom and, where it is installed, of pydicom-data."""
+    """The files to damage: those of pydicom and, where installed, of pydicom-data, and HTJ2K by imagecodecs."""
     found = [(name, pydicom.data.get_testdata_file(name, download=False)) for name in _NAMES]
-    return [(name, Path(str(path)).read_bytes()) for name, path in found if path]
+    real = [(name, Path(str(path)).read_bytes()) for name, path in found if path]
+    if importlib.util.find_spec("imagecodecs") is None:
+        return real
+    return [*real, ("HTJ2K lossless", _htj2k(HTJ2KLossless)), ("HTJ2K", _htj2k(HTJ2K, level=0.01, reversible=False))]
+
+
+def _htj2k(syntax: str, **options: object) -> bytes:
+    """A real picture in High-Throughput JPEG 2000, which no file of pydicom has."""
+    imagecodecs = importlib.import_module("imagecodecs")
+    data = pydicom.dcmread(str(pydicom.data.get_testdata_file("examples_rgb_color.dcm", download=False)))
+    data.PixelData = encapsulate([imagecodecs.htj2k_encode(data.pixel_array, **options)])
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID, data.PlanarConfiguration = syntax, 0
+    data.PhotometricInterpretation = "YBR_ICT" if options else "YBR_RCT"
+    written = io.BytesIO()
+    data.save_as(written)
+    return written.getvalue()
 
 
 def flip_bits(data: bytearray, rng: random.Random) -> None:
