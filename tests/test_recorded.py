@@ -18,6 +18,7 @@ def test_a_record_holds_every_argument_defaults_included():
         "_target_": "fetal_monai.transforms.resize.ResizeFramed",
         "keys": "image",
         "size": [4, 6],
+        "only_shrink": False,
         "antialias": True,
         "allow_missing_keys": False,
     }

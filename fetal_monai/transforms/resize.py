@@ -100,12 +100,18 @@ class ResizeFramed(Recorded, MapTransform):
     Args:
         keys: of the frames, (3, H, W).
         size: (height, width) in pixels.
+        only_shrink: leave frames that fit into `size` as they are, and shrink others, in their own proportions, until
+            they fit. The views that follow then resample small frames once, not twice: sooner done, sharper, and a
+            cache holds fewer bytes. False brings every frame to exactly `size`, as arXiv 2506.08623 does.
         antialias: see `resize_frame`.
         allow_missing_keys: skip absent keys.
 
     Example:
-        >>> ResizeFramed("image", size=(4, 6))({"image": torch.zeros(3, 8, 8, dtype=torch.uint8)})["image"].shape
+        >>> frame = {"image": torch.zeros(3, 8, 8, dtype=torch.uint8)}
+        >>> ResizeFramed("image", size=(4, 6))(frame)["image"].shape
         torch.Size([3, 4, 6])
+        >>> ResizeFramed("image", size=(4, 6), only_shrink=True)(frame)["image"].shape
+        torch.Size([3, 4, 4])
     """
 
     def __init__(
@@ -113,11 +119,13 @@ class ResizeFramed(Recorded, MapTransform):
         keys: KeysCollection,
         size: Sequence[int],
         *,
+        only_shrink: bool = False,
         antialias: bool = True,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.size = (int(size[0]), int(size[1]))
+        self.only_shrink = only_shrink
         self.antialias = antialias
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -125,14 +133,22 @@ class ResizeFramed(Recorded, MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             frame = result[key]
-            if tuple(frame.shape[-2:]) == self.size:
+            old = (int(frame.shape[-2]), int(frame.shape[-1]))
+            new = _fitted(old, self.size) if self.only_shrink else self.size
+            if old == new:
                 continue
-            resized = resize_frame(frame, self.size, antialias=self.antialias)
+            resized = resize_frame(frame, new, antialias=self.antialias)
             if isinstance(frame, MetaTensor):
-                scale = _voxel_scale(frame.shape[-2:], self.size, frame.affine)
+                scale = _voxel_scale(old, new, frame.affine)
                 resized = MetaTensor(resized, meta={**frame.meta, "affine": frame.affine @ scale})
             result[key] = resized
         return result
+
+
+def _fitted(old: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same proportions inside `limit`, but never above `old`."""
+    ratio = min(limit[0] / old[0], limit[1] / old[1], 1.0)
+    return max(round(old[0] * ratio), 1), max(round(old[1] * ratio), 1)
 
 
 def _voxel_scale(old: Sequence[int], new: Sequence[int], affine: torch.Tensor) -> torch.Tensor:

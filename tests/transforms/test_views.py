@@ -90,6 +90,22 @@ def test_resizing_moves_the_affine_as_monai_does():
     assert frame.shape == (3, 40, 60), "the input must stay as it was"
 
 
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_only_shrinking_fits_in_the_frames_own_proportions(height, width, limit_height, limit_width):
+    frame = frame_of(height, width)
+    fitted = ResizeFramed("image", size=(limit_height, limit_width), only_shrink=True)({"image": frame})["image"]
+    rows, columns = fitted.shape[1:]
+    assert rows <= limit_height
+    assert columns <= limit_width
+    if height <= limit_height and width <= limit_width:
+        assert fitted is frame
+    else:
+        assert rows == limit_height or columns == limit_width
+        ratio = rows / height if rows == limit_height else columns / width
+        assert abs(rows - height * ratio) <= 1
+        assert abs(columns - width * ratio) <= 1
+
+
 def test_the_banner_of_the_reference_covers_rows_0_to_67():
     masked = mask_banner(torch.zeros(3, 852, 1136, dtype=torch.uint8))
     assert masked[:, 67, 500].tolist() == [19, 22, 25]
