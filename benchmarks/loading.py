@@ -2,8 +2,9 @@
 
 The usual way, as published pipelines for ultrasound have it: pydicom's `pixel_array` of the whole file, the frame, a
 conversion of its colours, `scipy.ndimage.zoom` to 852 x 1136 where it has another size, the banner, scaling to [-1, 1],
-and a bilinear resampling to 224 x 224 and to 528 x 528. Ours: `LoadImaged(reader=UltrasoundReader)`, `ResizeFramed`,
-`MaskBannerd` and `DualResolutiond`, as the bundle has them. The files are made up: speckle in a sector, JPEG Baseline.
+and a bilinear resampling to 224 x 224 and to 528 x 528. Ours: `LoadImaged(reader=UltrasoundReader)`, `ResizeFramed`
+(which leaves frames that fit into 852 x 1136 alone), `MaskBannerd` and `DualResolutiond`, as the bundle has them. The
+files are made up: speckle in a sector, JPEG Baseline.
 
     python benchmarks/loading.py [--rounds 15] [--skip-600]
 """
