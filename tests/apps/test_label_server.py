@@ -138,7 +138,8 @@ def test_entropy_offers_what_the_model_is_least_sure_of(server, label_studies, p
                 entropies[image, found.frame] = -sum(p * math.log(p) for p in found.probabilities if p > 0)
     best = max(entropies, key=lambda key: entropies[key])
     assert (first.json()["id"], first.json()["frame"]) == best
-    assert first.json()["weight"] == pytest.approx(entropies[best], abs=1e-6)
+    # The server predicts in batches: float32 logits around 20 then differ by an ulp or two, 4e-6.
+    assert first.json()["weight"] == pytest.approx(entropies[best], abs=4e-6)
     again = requests.post(f"{server.url}/activelearning/entropy", json=body, timeout=PATIENCE_S).json()
     assert again["id"] != best[0]  # what was offered and not labelled waits for its second turn
     by_chance = requests.post(f"{server.url}/activelearning/random", json={}, timeout=60)
