@@ -18,7 +18,7 @@ from monai.transforms import Compose, LoadImaged
 import fetal_monai
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.files import atomic_path
-from fetal_monai.recorded import Recorded, rebuild
+from fetal_monai.recorded import TARGET, Recorded, rebuild
 
 WEIGHTS_FILE = "model.pt"
 FACTS_FILE = "model.json"
@@ -74,10 +74,14 @@ def describe_model(
     return ModelFacts(
         class_names=list(class_names),
         network=network.config,
-        preprocessing=[_describe_transform(t) for t in preprocessing.transforms if not isinstance(t, LoadImaged)],
+        preprocessing=_describe_preprocessing(preprocessing),
         data=fingerprint(datalists) if datalists else {},
         software=_software(),
     )
+
+
+def _describe_preprocessing(preprocessing: Compose) -> list[dict[str, Any]]:
+    return [_describe_transform(t) for t in preprocessing.transforms if not isinstance(t, LoadImaged)]
 
 
 def _describe_transform(transform: Any) -> dict[str, Any]:
@@ -200,16 +204,23 @@ def _git_revision() -> str | None:
         return None
 
 
-def load_weights(network: torch.nn.Module, folder: str | PathLike[str], class_names: Sequence[str]) -> None:
+def load_weights(
+    network: torch.nn.Module,
+    folder: str | PathLike[str],
+    class_names: Sequence[str],
+    preprocessing: Compose | None = None,
+) -> None:
     """Load the weights of a model folder into a network that a config describes.
 
     Args:
         network: a network of the same architecture.
         folder: the model folder.
         class_names: the classes of the config; they must be the model's.
+        preprocessing: the transforms of the config; they must be the model's, too, for the network to see what it was
+            trained on and what `Predictor` will show it. None leaves them unchecked.
 
     Raises:
-        InputError: if the folder is incomplete, its classes are others, or its weights do not fit.
+        InputError: if the folder is incomplete, its classes or transforms are others, or its weights do not fit.
     """
     facts = read_facts(folder)
     if list(class_names) != facts.class_names:
@@ -218,7 +229,29 @@ def load_weights(network: torch.nn.Module, folder: str | PathLike[str], class_na
             f"{len(class_names)} others ({', '.join(class_names)}); give the overlay of the training's data set"
         )
         raise InputError(Path(folder, FACTS_FILE), [problem])
+    if preprocessing is not None:
+        # Rebuilt, records of an older version know the arguments that came since, at their defaults.
+        trained = [rebuild(record).config for record in facts.preprocessing]
+        problems = _differences(trained, _describe_preprocessing(preprocessing))
+        if problems:
+            raise InputError(Path(folder, FACTS_FILE), problems)
     _load_state(network, Path(folder, WEIGHTS_FILE))
+
+
+def _differences(trained: list[dict[str, Any]], configured: list[dict[str, Any]]) -> list[str]:
+    """What the preprocessing of a config does otherwise than a model's, a line each."""
+    remedy = "give the overlays and options of its training"
+    names = [[record[TARGET].rpartition(".")[2] for record in records] for records in (trained, configured)]
+    if names[0] != names[1]:
+        return [
+            f"the model was trained with {', '.join(names[0])}, the configuration has {', '.join(names[1])}; {remedy}"
+        ]
+    return [
+        f"the model was trained with {name}({key}={old.get(key)}), the configuration says {new.get(key)}; {remedy}"
+        for name, old, new in zip(names[0], trained, configured, strict=True)
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
 
 
 def _load_state(network: torch.nn.Module, path: Path) -> None:

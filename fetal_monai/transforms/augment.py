@@ -24,7 +24,9 @@ class RandCropByAread(RandomizableTransform, MapTransform):
         keys: of the frames, (3, H, W); all get the same crop.
         prob: of cropping at all.
         scale: smallest and largest area, as shares of the frame's.
-        aspect: smallest and largest width / height in pixels, drawn log-uniformly.
+        aspect: smallest and largest width / height, drawn log-uniformly.
+        proportions: (height, width) of the screen that `aspect` is meant on; other frames are cropped as if stretched
+            to it, so that all lose the same shares of height and width. None: their own pixels.
         allow_missing_keys: skip absent keys.
 
     Example:
@@ -40,26 +42,31 @@ class RandCropByAread(RandomizableTransform, MapTransform):
         scale: Sequence[float] = (0.8, 1.0),
         aspect: Sequence[float] = (0.9, 1.2),
         *,
+        proportions: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob)
         self.scale = (float(scale[0]), float(scale[1]))
         self.aspect = (float(aspect[0]), float(aspect[1]))
+        self.proportions = proportions and (int(proportions[0]), int(proportions[1]))
 
     def draw_box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Return top, left, height and width of a crop inside a frame of that size."""
+        screen = self.proportions or (height, width)
+        stretch = (width / height) / (screen[1] / screen[0])
+        low, high = self.aspect[0] * stretch, self.aspect[1] * stretch
         for _ in range(MAX_TRIES):
             area = height * width * self.R.uniform(*self.scale)
-            aspect = math.exp(self.R.uniform(math.log(self.aspect[0]), math.log(self.aspect[1])))
+            aspect = math.exp(self.R.uniform(math.log(low), math.log(high)))
             crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if 0 < crop_width <= width and 0 < crop_height <= height:
                 top = int(self.R.randint(0, height - crop_height + 1))
                 left = int(self.R.randint(0, width - crop_width + 1))
                 return top, left, crop_height, crop_width
         # No draw fits (a frame far outside the aspect range): the largest central part inside the range.
-        crop_width = min(width, round(height * self.aspect[1]))
-        crop_height = min(height, round(crop_width / self.aspect[0]))
+        crop_width = min(width, round(height * high))
+        crop_height = min(height, round(crop_width / low))
         return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

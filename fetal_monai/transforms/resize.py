@@ -90,12 +90,12 @@ def _rgb8(frame: torch.Tensor) -> bool:
 
 
 def _batch_of_one(frame: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) that keeps its layout: after a plain `[None]` torch takes interleaved colours for planes."""
-    return frame.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if frame.stride(0) == 1 else frame[None]
+    """(1, C, H, W) that keeps its layout: after a plain `[None]` torch takes interleaved bytes for planes."""
+    return frame.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if _rgb8(frame) and frame.stride(0) == 1 else frame[None]
 
 
 class ResizeFramed(Recorded, MapTransform):
-    """Resize frames to a common base size without leaving uint8; the affine follows.
+    """Resize frames to a base size, or until they fit into it, without leaving uint8; the affine follows.
 
     Args:
         keys: of the frames, (3, H, W).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from monai.transforms import Compose
 from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fetal_monai.console import find_user_error
 from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.model_folder import load_model
+from fetal_monai.model_folder import load_model, load_weights
 
 PATIENCE_S = 180
 
@@ -196,6 +198,42 @@ def test_a_model_of_other_classes_is_refused(workflow, phantom, trained, tmp_pat
     with pytest.raises(RuntimeError) as caught:
         flow.run()
     assert "the model knows 16 classes" in str(find_user_error(caught.value))
+
+
+def test_a_model_of_other_preprocessing_is_refused(workflow, phantom, trained, tmp_path):
+    """Calibration fitted on views that `Predictor` never shows the network would be worth nothing."""
+    flow = workflow(
+        "train",
+        "train.yaml",
+        "evaluate.yaml",
+        dataset_dir=str(phantom),
+        ckpt_dir=str(trained / "model"),
+        output_dir=str(tmp_path),
+        banner_fraction=0.3,
+    )
+    flow.run_id = "evaluating"
+    flow.initialize()
+    with pytest.raises(RuntimeError) as caught:
+        flow.run()
+    said = str(find_user_error(caught.value))
+    assert "trained with MaskBannerd(fraction=0.0798), the configuration says 0.3" in said
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_record_from_before_an_argument_existed_counts_with_its_default(trained, tmp_path):
+    network, preprocessing, facts = load_model(trained / "model")
+    shutil.copytree(trained / "model", tmp_path / "old")
+    record = json.loads((tmp_path / "old/model.json").read_text())
+    del record["preprocessing"][0]["antialias"]
+    (tmp_path / "old/model.json").write_text(json.dumps(record))
+    load_weights(network, tmp_path / "old", facts.class_names, preprocessing)
+    del record["preprocessing"][0]["only_shrink"]  # it stood for False then
+    (tmp_path / "old/model.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"ResizeFramed\(only_shrink=False\), the configuration says True"):
+        load_weights(network, tmp_path / "old", facts.class_names, preprocessing)
+    other = Compose(preprocessing.transforms[:-1])
+    with pytest.raises(InputError, match="the configuration has ResizeFramed, MaskBannerd;"):
+        load_weights(network, trained / "model", facts.class_names, other)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "pickle"])

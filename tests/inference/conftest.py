@@ -37,7 +37,7 @@ def make_network(seed: int = 0, classes: int = 16) -> DualBranchClassifier:
 def write_model(folder: Path, network: torch.nn.Module, class_names: list[str]) -> Path:
     preprocessing = Compose(
         [
-            ResizeFramed("image", size=SIZES["base_size"]),
+            ResizeFramed("image", size=SIZES["base_size"], only_shrink=True),
             MaskBannerd("image", fraction=0.0798),
             DualResolutiond("image", detailed_size=SIZES["detailed_size"], shallow_size=SIZES["shallow_size"]),
         ]

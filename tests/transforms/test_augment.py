@@ -45,6 +45,20 @@ def test_a_frame_outside_the_aspect_range_is_cropped_to_its_centre():
     assert crop.draw_box(1000, 90) == (450, 0, 100, 90)
 
 
+@pytest.mark.parametrize("size", [(1080, 1920), (480, 720), (1136, 852), (414, 600)], ids=str)
+def test_frames_of_all_proportions_lose_the_shares_of_the_screen(size):
+    def shares(height, width):
+        crop = RandCropByAread("image", prob=1.0, proportions=(852, 1136)).set_random_state(0)
+        boxes = np.array([crop.draw_box(height, width) for _ in range(2000)])
+        return boxes / (height, width, height, width)
+
+    on_screen, elsewhere = shares(852, 1136), shares(*size)
+    for share in range(4):
+        quantiles = [np.quantile(boxes[:, share], np.linspace(0.05, 0.95, 10)) for boxes in (on_screen, elsewhere)]
+        np.testing.assert_allclose(*quantiles, atol=0.02)
+    assert len(np.unique(elsewhere.round(2), axis=0)) > 200, "crops must vary"
+
+
 def test_probabilities_are_kept():
     crop = RandCropByAread("image", prob=0.5).set_random_state(1)
     frame = torch.zeros(3, 85, 113, dtype=torch.uint8)

@@ -101,9 +101,9 @@ def test_only_shrinking_fits_in_the_frames_own_proportions(height, width, limit_
         assert fitted is frame
     else:
         assert rows == limit_height or columns == limit_width
-        ratio = rows / height if rows == limit_height else columns / width
-        assert abs(rows - height * ratio) <= 1
-        assert abs(columns - width * ratio) <= 1
+        ratio = min(limit_height / height, limit_width / width)
+        assert abs(rows - max(height * ratio, 1)) <= 0.5
+        assert abs(columns - max(width * ratio, 1)) <= 0.5
 
 
 def test_the_banner_of_the_reference_covers_rows_0_to_67():
