@@ -1,7 +1,7 @@
 """Damage files, real and made, in seeded ways and read them: only a `DicomReadError` or a valid image may come of it.
 
-Every mutant is numbered, and its number makes it: `--only 1234` repeats one. Mutants are read in worker processes that
-are watched for crashes, hangs (2 seconds) and greed (200 MB above rest).
+Every mutant is numbered, and its number makes it, given the same files: `--only 1234` repeats one. Mutants are read in
+worker processes that are watched for crashes, hangs (2 seconds) and greed (200 MB above rest).
 
     python benchmarks/fuzz_dicom.py [--count 20000] [--start N] [--only N]
 """

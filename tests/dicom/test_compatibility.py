@@ -221,10 +221,12 @@ def by_openjpeg(frame, bits, transformed, **options):
     )
 
 
-def by_openjph(frame, _bits, transformed, **options):
+def by_openjph(frame, bits, transformed, **options):
+    """Its codestreams have the precision of the array's type: 8 or 16 bits."""
     if imagecodecs is None:
         pytest.skip("HTJ2K needs OpenJPH: install the package imagecodecs")
-    return bytes(imagecodecs.htj2k_encode(np.ascontiguousarray(frame), rgb=transformed, **options))
+    array = np.ascontiguousarray(frame, np.uint8 if bits == 8 else np.uint16)
+    return bytes(imagecodecs.htj2k_encode(array, rgb=transformed, **options))
 
 
 def jpeg2000(photometric, syntax="1.2.840.10008.1.2.4.90", bits=8, mct=None, encode=by_openjpeg, **options):
@@ -403,8 +405,8 @@ CASES = [
     Case("HTJ2K Lossless", "RGB", "8 bits", htj2k("RGB", 1, mct=False), "OpenJPH"),
     Case("HTJ2K Lossless", "YBR_FULL", "8 bits", htj2k("YBR_FULL", 1), "closed form"),
     *[
-        Case("HTJ2K Lossless", "MONOCHROME2", f"{bits} bits", htj2k("MONOCHROME2", 1, bits=bits), "OpenJPH")
-        for bits in (8, 12, 16)
+        Case("HTJ2K Lossless", "MONOCHROME2", detail, htj2k("MONOCHROME2", 1, bits=bits), "OpenJPH")
+        for bits, detail in ((8, "8 bits"), (12, "12 bits in a codestream of 16"), (16, "16 bits"))
     ],
     Case("HTJ2K Lossless RPCL", "YBR_RCT", "8 bits, tile-part lengths", htj2k("YBR_RCT", 2, tlm=True), "OpenJPH"),
     # Coarser steps overshoot at pure colours, where OpenJPH 0.26 wraps around instead of clipping.
