@@ -100,9 +100,9 @@ class ResizeFramed(Recorded, MapTransform):
     Args:
         keys: of the frames, (3, H, W).
         size: (height, width) in pixels.
-        only_shrink: leave frames that fit into `size` as they are, and shrink others, in their own proportions, until
-            they fit. The views that follow then resample small frames once, not twice: sooner done, sharper, and a
-            cache holds fewer bytes. False brings every frame to exactly `size`, as arXiv 2506.08623 does.
+        only_shrink: shorten what is longer than `size`, height and width each for itself, and enlarge nothing. The
+            views that follow then resample small frames once, not twice: sooner done, sharper, and a cache holds
+            fewer bytes. False brings every frame to exactly `size`, as arXiv 2506.08623 does.
         antialias: see `resize_frame`.
         allow_missing_keys: skip absent keys.
 
@@ -111,7 +111,9 @@ class ResizeFramed(Recorded, MapTransform):
         >>> ResizeFramed("image", size=(4, 6))(frame)["image"].shape
         torch.Size([3, 4, 6])
         >>> ResizeFramed("image", size=(4, 6), only_shrink=True)(frame)["image"].shape
-        torch.Size([3, 4, 4])
+        torch.Size([3, 4, 6])
+        >>> ResizeFramed("image", size=(10, 6), only_shrink=True)(frame)["image"].shape
+        torch.Size([3, 8, 6])
     """
 
     def __init__(
@@ -134,7 +136,7 @@ class ResizeFramed(Recorded, MapTransform):
         for key in self.key_iterator(result):
             frame = result[key]
             old = (int(frame.shape[-2]), int(frame.shape[-1]))
-            new = _fitted(old, self.size) if self.only_shrink else self.size
+            new = (min(old[0], self.size[0]), min(old[1], self.size[1])) if self.only_shrink else self.size
             if old == new:
                 continue
             resized = resize_frame(frame, new, antialias=self.antialias)
@@ -143,12 +145,6 @@ class ResizeFramed(Recorded, MapTransform):
                 resized = MetaTensor(resized, meta={**frame.meta, "affine": frame.affine @ scale})
             result[key] = resized
         return result
-
-
-def _fitted(old: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
-    """The largest size of the same proportions inside `limit`, but never above `old`."""
-    ratio = min(limit[0] / old[0], limit[1] / old[1], 1.0)
-    return max(round(old[0] * ratio), 1), max(round(old[1] * ratio), 1)
 
 
 def _voxel_scale(old: Sequence[int], new: Sequence[int], affine: torch.Tensor) -> torch.Tensor:
