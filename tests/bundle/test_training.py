@@ -183,39 +183,32 @@ def test_wrong_labels_end_a_training_before_it_starts(workflow, phantom, tmp_pat
     assert not (tmp_path / "model").exists()
 
 
-def test_a_model_of_other_classes_is_refused(workflow, phantom, trained, tmp_path):
+def refusal(workflow, phantom, trained, out, **changes):
+    """What evaluating the trained model says, under a configuration that differs from its own."""
     flow = workflow(
         "train",
         "train.yaml",
         "evaluate.yaml",
         dataset_dir=str(phantom),
         ckpt_dir=str(trained / "model"),
-        output_dir=str(tmp_path),
-        class_names=["a", "b"],
+        output_dir=str(out),
+        **changes,
     )
     flow.run_id = "evaluating"
     flow.initialize()
     with pytest.raises(RuntimeError) as caught:
         flow.run()
-    assert "the model knows 16 classes" in str(find_user_error(caught.value))
+    return str(find_user_error(caught.value))
+
+
+def test_a_model_of_other_classes_is_refused(workflow, phantom, trained, tmp_path):
+    said = refusal(workflow, phantom, trained, tmp_path, class_names=["a", "b"])
+    assert "the model knows 16 classes" in said
 
 
 def test_a_model_of_other_preprocessing_is_refused(workflow, phantom, trained, tmp_path):
     """Calibration fitted on views that `Predictor` never shows the network would be worth nothing."""
-    flow = workflow(
-        "train",
-        "train.yaml",
-        "evaluate.yaml",
-        dataset_dir=str(phantom),
-        ckpt_dir=str(trained / "model"),
-        output_dir=str(tmp_path),
-        banner_fraction=0.3,
-    )
-    flow.run_id = "evaluating"
-    flow.initialize()
-    with pytest.raises(RuntimeError) as caught:
-        flow.run()
-    said = str(find_user_error(caught.value))
+    said = refusal(workflow, phantom, trained, tmp_path, banner_fraction=0.3)
     assert "trained with MaskBannerd(fraction=0.0798), the configuration says 0.3" in said
     assert not list(tmp_path.glob("*.json"))
 
