@@ -41,9 +41,10 @@ def _pool(features: torch.Tensor) -> torch.Tensor:
 class _Classifier(Recorded, nn.Module):
     """What both classifiers share: frozen backbones, whose BatchNorm statistics and dropout must rest as well."""
 
-    def __init__(self, *, freeze_backbones: bool) -> None:
+    def __init__(self, *, freeze_backbones: bool, average_flips: bool) -> None:
         super().__init__()
         self.freeze_backbones = freeze_backbones
+        self.average_flips = average_flips
 
     def _backbones(self) -> list[nn.Module]:
         return [child for name, child in self.named_children() if name.startswith("backbone")]
@@ -76,6 +77,9 @@ class DualBranchClassifier(_Classifier):
         gate: weigh the branches by a learnable alpha that starts at 0.5: alpha * shallow, (1 - alpha) * detailed.
         auxiliary_heads: give each branch a head of its own, used in training only.
         freeze_backbones: train the heads (and the gate) alone; the backbones' BatchNorm statistics stay too.
+        average_flips: in evaluation, average the features of the image and its three mirror images (left-right,
+            up-down, both). The head is linear, so this averages their logits: four passes, one answer, for networks
+            trained on images flipped both ways.
         zero_init_head: start the head at zero, so that the first predictions are uniform.
 
     Raises:
@@ -99,10 +103,11 @@ class DualBranchClassifier(_Classifier):
         gate: bool = False,
         auxiliary_heads: bool = False,
         freeze_backbones: bool = False,
+        average_flips: bool = False,
         zero_init_head: bool = False,
     ) -> None:
         channels = _out_channels(shallow, "shallow"), _out_channels(detailed, "detailed")
-        super().__init__(freeze_backbones=freeze_backbones)
+        super().__init__(freeze_backbones=freeze_backbones, average_flips=average_flips)
         self.backbone_shallow = shallow
         self.backbone_detailed = detailed
         self._freeze()
@@ -147,6 +152,21 @@ class DualBranchClassifier(_Classifier):
         image: torch.Tensor,
         image_shallow: Optional[torch.Tensor],  # noqa: UP045
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pooled features of both branches, averaged over mirror images where that is asked for."""
+        shallow, detailed = self._one_pass(image, image_shallow)
+        if self.average_flips and not self.training:
+            for axes in [[-1], [-2], [-2, -1]]:
+                mirrored = None if image_shallow is None else image_shallow.flip(axes)
+                more_shallow, more_detailed = self._one_pass(image.flip(axes), mirrored)
+                shallow, detailed = shallow + more_shallow, detailed + more_detailed
+            shallow, detailed = shallow / 4, detailed / 4
+        return shallow, detailed
+
+    def _one_pass(
+        self,
+        image: torch.Tensor,
+        image_shallow: Optional[torch.Tensor],  # noqa: UP045
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if image_shallow is None:
             # In float32, because the antialiased resize exists in no shorter type on a CPU.
             resized = nn.functional.interpolate(
@@ -169,6 +189,7 @@ class SingleBranchClassifier(_Classifier):
         backbone: maps (B, 3, H, W) to a feature map and has the attribute `out_channels`.
         dropout: probability of dropping a pooled feature in training.
         freeze_backbones: train the head alone; the backbone's BatchNorm statistics stay too.
+        average_flips: in evaluation, average over mirror images; see `DualBranchClassifier`.
         zero_init_head: start the head at zero.
 
     Raises:
@@ -188,10 +209,11 @@ class SingleBranchClassifier(_Classifier):
         *,
         dropout: float = 0.0,
         freeze_backbones: bool = False,
+        average_flips: bool = False,
         zero_init_head: bool = False,
     ) -> None:
         channels = _out_channels(backbone, "backbone")
-        super().__init__(freeze_backbones=freeze_backbones)
+        super().__init__(freeze_backbones=freeze_backbones, average_flips=average_flips)
         self.backbone = backbone
         self._freeze()
         self.num_classes = num_classes
@@ -214,4 +236,9 @@ class SingleBranchClassifier(_Classifier):
         image_shallow: Optional[torch.Tensor] = None,  # noqa: ARG002, UP045
     ) -> torch.Tensor:
         """Return the pooled features, (B, backbone.out_channels)."""
-        return _pool(self.backbone(image))
+        features = _pool(self.backbone(image))
+        if self.average_flips and not self.training:
+            for axes in [[-1], [-2], [-2, -1]]:
+                features = features + _pool(self.backbone(image.flip(axes)))
+            features = features / 4
+        return features

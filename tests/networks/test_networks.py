@@ -314,6 +314,30 @@ def test_frozen_stages_keep_weights_and_statistics(stages):
         EfficientNetBackbone("lite0", frozen_stages=8)
 
 
+@pytest.mark.parametrize("single", [True, False])
+def test_flips_are_averaged_in_evaluation_alone(single, randomise):
+    """Whatever way the picture is mirrored, the logits are the same: the mean of four, with either way of asking."""
+    backbones = [randomise(ResNetBackbone(18)), randomise(ResNetBackbone(18), seed=1)]
+    if single:
+        network = SingleBranchClassifier(5, backbones[0], average_flips=True)
+    else:
+        network = DualBranchClassifier(5, *backbones, shallow_size=(48, 64), gate=True, average_flips=True)
+    image = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    mirrors = [image, image.flip(-1), image.flip(-2), image.flip(-1, -2)]
+    with torch.inference_mode():
+        averaged = network.eval()(image)
+        for mirror in mirrors[1:]:
+            torch.testing.assert_close(network(mirror), averaged)
+        torch.testing.assert_close(network.head(network.forward_features(image)), averaged)
+        network.average_flips = False
+        alone = torch.stack([network(mirror) for mirror in mirrors])
+        torch.testing.assert_close(alone.mean(0), averaged)
+        assert (alone.std(0) > 1e-4).all(), "mirrors that look alike prove nothing"
+        network.average_flips = True
+        network.train()
+        assert not network(image).allclose(network(image.flip(-1)), rtol=1e-3)
+
+
 def test_networks_are_rebuilt_from_their_record(randomise):
     network, image = small(gate=True, dropout=0.2)
     randomise(network)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from fetal_monai.metrics import Predictions
+from fetal_monai.networks import SingleBranchClassifier
 from fetal_monai.report.explain import BranchExplainer, faithfulness, overlay
 from fetal_monai.report.gallery import confident_errors
 
@@ -55,6 +56,17 @@ def test_frozen_backbones_are_explained_too(corner):
             return self.backbone(image).mean(dim=(2, 3))
 
     assert BranchExplainer(Frozen())(corner, None, 0)["image"].shape == (64, 64)
+
+
+def test_a_network_that_averages_mirror_images_is_explained_on_the_image_itself(corner):
+    class Backbone(Bright):
+        out_channels = 2
+
+    network = SingleBranchClassifier(2, Backbone(), average_flips=True)
+    with torch.no_grad():
+        network.head.weight.copy_(torch.eye(2))
+    maps = BranchExplainer(network)(corner, None, 0)
+    np.testing.assert_allclose(maps["image"], [[0, 1], [0, 0]], atol=1e-6)
 
 
 def test_a_network_without_backbones_is_refused():
