@@ -99,4 +99,4 @@ class RandShadowd(_RandAttenuationd):
         loss = self.R.uniform(0.3, 1.0) * self.strength
         across = np.exp(-0.5 * ((np.arange(width) - centre) / spread) ** 2)
         down = np.clip((np.arange(height) - start) / (0.1 * height), 0, 1)  # its upper end is no sharp edge
-        return (1 - loss * down[:, None] * across[None]).astype(np.float32)
+        return np.asarray(1 - loss * down[:, None] * across[None], dtype=np.float32)
