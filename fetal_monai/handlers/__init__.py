@@ -1,21 +1,21 @@
 """Ignite handlers that MONAI and ignite lack."""
 
-from fetal_monai.handlers.best_model import BestModelSaver
 from fetal_monai.handlers.deferred_reweighting import DeferredReweighting
 from fetal_monai.handlers.early_stop import EarlyStop
 from fetal_monai.handlers.evaluation_writer import EvaluationWriter
 from fetal_monai.handlers.mixed_batches import MixedBatches, RectangleMix
+from fetal_monai.handlers.model_saver import ModelSaver
 from fetal_monai.handlers.prediction_collector import PredictionCollector
 from fetal_monai.handlers.seed_epochs import SeedEpochs
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
 
 __all__ = [
-    "BestModelSaver",
     "DeferredReweighting",
     "EarlyStop",
     "EvaluationWriter",
     "MixedBatches",
+    "ModelSaver",
     "PredictionCollector",
     "RectangleMix",
     "SeedEpochs",

@@ -1,7 +1,15 @@
 """Metrics that MONAI and ignite lack."""
 
 from fetal_monai.metrics.classification import classification_metrics, confusion_counts, per_class_table
+from fetal_monai.metrics.log_likelihood import calibrated_log_likelihood
 from fetal_monai.metrics.macro_f1 import MacroF1
 from fetal_monai.metrics.predictions import Predictions
 
-__all__ = ["MacroF1", "Predictions", "classification_metrics", "confusion_counts", "per_class_table"]
+__all__ = [
+    "MacroF1",
+    "Predictions",
+    "calibrated_log_likelihood",
+    "classification_metrics",
+    "confusion_counts",
+    "per_class_table",
+]

@@ -1,4 +1,4 @@
-"""The key metric of training: macro F1 over the classes that occur."""
+"""Macro F1 over the classes that occur, while training goes on."""
 
 from __future__ import annotations
 

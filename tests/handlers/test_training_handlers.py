@@ -14,8 +14,8 @@ from monai.data import Dataset
 from monai.engines import Evaluator
 from monai.transforms import Compose, RandFlip
 
-from fetal_monai.errors import InputError
-from fetal_monai.handlers import BestModelSaver, EarlyStop, SeedEpochs, TrainingCheckpoint
+from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.handlers import EarlyStop, ModelSaver, SeedEpochs, TrainingCheckpoint
 from fetal_monai.model_folder import ModelFacts, read_facts
 
 FACTS = ModelFacts(class_names=["a", "b"], network={}, preprocessing=[])
@@ -87,18 +87,24 @@ def test_early_stop_counts_epochs_without_a_new_best(scores, stops_after):
     assert trainer.state.epoch == stops_after
 
 
-def test_the_best_model_is_kept_and_not_the_last(tmp_path):
+@pytest.mark.parametrize(("keep", "epoch", "score"), [("best", 2, 0.9), ("last", 3, 0.5)])
+def test_the_best_model_is_kept_or_the_last(tmp_path, keep, epoch, score):
     network = torch.nn.Linear(1, 1, bias=False)
     (tmp_path / "calibration.json").write_text("fitted to other weights")
-    validator = Validator([0.2, 0.9, 0.5], [BestModelSaver(tmp_path, network, FACTS)])
-    for epoch in (1, 2, 3):
+    validator = Validator([0.2, 0.9, 0.5], [ModelSaver(tmp_path, network, FACTS, keep=keep)])
+    for number in (1, 2, 3):
         with torch.no_grad():
-            network.weight.fill_(epoch)
-        validator.run(epoch)
-    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 2
-    assert json.loads((tmp_path / "model.json").read_text())["selected"] == {"epoch": 2, "val_score": 0.9}
+            network.weight.fill_(number)
+        validator.run(number)
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == epoch
+    assert json.loads((tmp_path / "model.json").read_text())["selected"] == {"epoch": epoch, "val_score": score}
     assert read_facts(tmp_path) == FACTS
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.pt"]
+
+
+def test_another_word_than_best_or_last_is_refused(tmp_path):
+    with pytest.raises(FetalMonaiError, match="keep is 'newest'; it must be one of best, last"):
+        ModelSaver(tmp_path, torch.nn.Linear(1, 1), FACTS, keep="newest")
 
 
 def test_a_checkpoint_brings_everything_back(tmp_path):

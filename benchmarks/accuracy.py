@@ -1,0 +1,208 @@
+"""How good are the recipes? Named recipes x seeds on one data set, cross-validated by patient or on its test split.
+
+    python benchmarks/accuracy.py DATA RUNS --recipes best reference --folds 5      # over train + val; test stays unseen
+    python benchmarks/accuracy.py DATA RUNS --recipes best --seeds 0 1 2            # train on train, measure on test
+
+Every training and evaluation is the bundle's own command, in a folder of RUNS of its own; what is there is not run again, so
+that an interrupted run goes on and a table over many recipes can be made from their runs. The last recipe is the one that
+the others are compared with, on the same images, patients resampled in pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from fetal_monai.files import atomic_path
+from fetal_monai.metrics.bootstrap import Interval, bootstrap_intervals
+from fetal_monai.metrics.compare import compare
+from fetal_monai.metrics.predictions import Predictions
+
+CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
+DATASET = "datasets/fetal_planes.yaml"
+FOLD_SEED = 1  # the folds are the same for every recipe and seed
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "macro_f1_of_classes_with_10_images": "macro F1, classes with 10 images",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Overlays after train.yaml, and options; how a table calls them."""
+
+    overlays: tuple[str, ...]
+    options: dict[str, object] = field(default_factory=dict)
+
+
+LITE = {"pretrained": {"_target_": "fetal_monai.networks.load_imagenet", "network": "@network_def"}}
+RECIPES = {
+    "best": Recipe(("networks/lite0.yaml", "recipes/best.yaml")),
+    "reference": Recipe(("networks/lite0.yaml", "recipes/reference.yaml"), {"max_epochs": 24, **LITE}),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation."""
+
+    recipe: str
+    seed: int
+    part: str  # "fold0" ..., or "test"
+    folder: Path
+
+    @property
+    def predictions(self) -> Path:
+        """Where the evaluation leaves its table."""
+        return self.folder / "evaluation" / "predictions.csv"
+
+
+def fold_tables(annotations: pd.DataFrame, folds: int) -> Iterator[pd.DataFrame]:
+    """The annotations without the test split, a fold as `test`, an eighth of the other patients as `val`."""
+    known = annotations[annotations["split"] != "test"].reset_index(drop=True)
+    labels, patients = known["class"].to_numpy(), known["patient_id"].to_numpy()
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=FOLD_SEED)
+    inner = StratifiedGroupKFold(8, shuffle=True, random_state=FOLD_SEED)
+    for rest, held_out in splitter.split(labels, labels, patients):
+        split = np.full(len(known), "train", dtype=object)
+        split[held_out] = "test"
+        _, val = next(inner.split(rest, labels[rest], patients[rest]))
+        split[rest[val]] = "val"
+        yield known.assign(split=split)
+
+
+def write_annotations(data: Path, runs: Path, folds: int) -> dict[str, Path]:
+    """The annotation table of each part, written once."""
+    if not folds:
+        return {"test": data / "annotations.csv"}
+    table = pd.read_csv(data / "annotations.csv", dtype=str)
+    paths = {}
+    for index, fold in enumerate(fold_tables(table, folds)):
+        path = runs / f"annotations_{folds}folds_{index}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            fold.to_csv(temporary, index=False)
+        paths[f"fold{index}of{folds}"] = path
+    return paths
+
+
+def command(run: Run, verb: str, data: Path, annotations: Path) -> list[str]:
+    """The bundle's own command line."""
+    recipe = RECIPES[run.recipe]
+    overlays = ["train.yaml", *recipe.overlays, DATASET, *(["evaluate.yaml"] if verb == "evaluating" else [])]
+    files = "[" + ",".join(f"'{CONFIGS / name}'" for name in overlays) + "]"
+    options = {
+        "dataset_dir": data,
+        "annotations": annotations,
+        "ckpt_dir": run.folder / "model",
+        "output_dir": run.folder / "evaluation",
+        "seed": run.seed,
+        **recipe.options,
+    }
+    if verb == "training":
+        options["overwrite"] = True
+    return [
+        *(sys.executable, "-m", "monai.bundle", "run", verb, "--config_file", files),
+        *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+    ]
+
+
+def execute(run: Run, data: Path, annotations: Path, threads: int) -> None:
+    """Train and evaluate, unless that was done."""
+    if run.predictions.exists():
+        return
+    run.folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    started = time.monotonic()
+    for verb in ("training", "evaluating"):
+        with (run.folder / f"{verb}.log").open("w") as log:
+            done = subprocess.run(  # noqa: S603
+                command(run, verb, data, annotations), stdout=log, stderr=log, env=environment, check=False
+            )
+        if done.returncode:
+            sys.exit(f"{run.folder}/{verb}.log: {verb} ended with status {done.returncode}")
+        if verb == "training":
+            (run.folder / "seconds.json").write_text(json.dumps(round(time.monotonic() - started)))
+    print(f"{run.recipe} seed {run.seed} {run.part}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+def pooled(runs: Sequence[Run]) -> Predictions:
+    """The predictions of all runs; those of several seeds on one image count as images of the same patient."""
+    tables = [Predictions.read_csv(run.predictions) for run in runs]
+    return Predictions(
+        tables[0].class_names,
+        [f"{uid} seed {run.seed}" for run, table in zip(runs, tables, strict=True) for uid in table.sop_instance_uids],
+        np.concatenate([table.frames for table in tables]),
+        np.concatenate([table.labels for table in tables]),
+        np.concatenate([table.probabilities for table in tables]),
+        patient_ids=[patient for table in tables for patient in table.patient_ids or ()],
+    )
+
+
+def in_words(interval: Interval) -> str:
+    """A value with its interval."""
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.3f}"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def print_table(recipes: Sequence[str], runs: Sequence[Run]) -> None:
+    """Print Markdown: each recipe's metrics with intervals by patient, and its difference to the last recipe."""
+    tables = {name: pooled([run for run in runs if run.recipe == name]) for name in recipes}
+    names = list(METRICS)
+    print(f"\n| recipe | {' | '.join(METRICS.values())} | minutes |\n|{'---|' * (len(names) + 2)}")
+    for name, table in tables.items():
+        found = bootstrap_intervals(table).overall
+        minutes = [json.loads((run.folder / "seconds.json").read_text()) / 60 for run in runs if run.recipe == name]
+        print(f"| {name} | {' | '.join(in_words(found[m]) for m in names)} | {np.median(minutes):.0f} |")
+    seeds = sorted({run.seed for run in runs})
+    if len(seeds) > 1:
+        for name in recipes:
+            each = [
+                bootstrap_intervals(
+                    pooled([run for run in runs if (run.recipe, run.seed) == (name, seed)]), replicates=2
+                )
+                for seed in seeds
+            ]
+            spread = ", ".join(f"{METRICS[m]} {' '.join(f'{one.overall[m].value:.3f}' for one in each)}" for m in names)
+            print(f"\n{name}, by seed: {spread}")
+    for name in recipes[:-1]:
+        difference = compare(tables[recipes[-1]], tables[name]).difference
+        print(f"\n{name} - {recipes[-1]}: " + "; ".join(f"{METRICS[m]} {in_words(difference[m])}" for m in names))
+
+
+def main() -> None:
+    """Run what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="Folder with DICOM and annotations.csv.")
+    parser.add_argument("runs", type=Path, help="Folder for models and evaluations.")
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["best", "reference"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--folds", type=int, default=0, help="Cross-validate train + val; 0 measures on test.")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="Of each training.")
+    arguments = parser.parse_args()
+    parts = write_annotations(arguments.data.resolve(), arguments.runs.resolve(), arguments.folds)
+    runs = []
+    for recipe in arguments.recipes:
+        for seed in arguments.seeds:
+            for part, annotations in parts.items():
+                run = Run(recipe, seed, part, arguments.runs.resolve() / recipe / f"seed{seed}" / part)
+                execute(run, arguments.data.resolve(), annotations, arguments.threads)
+                runs.append(run)
+    print_table(arguments.recipes, runs)
+
+
+if __name__ == "__main__":
+    main()
