@@ -1,11 +1,11 @@
 """How good are the recipes? Named recipes x seeds on one data set, cross-validated by patient or on its test split.
 
-    python benchmarks/accuracy.py DATA RUNS --recipes best reference --folds 5      # over train + val; test stays unseen
-    python benchmarks/accuracy.py DATA RUNS --recipes best --seeds 0 1 2            # train on train, measure on test
+    python benchmarks/accuracy.py DATA RUNS --recipes best reference --folds 5   # over train + val; test stays unseen
+    python benchmarks/accuracy.py DATA RUNS --recipes best --seeds 0 1 2         # train on train, measure on test
 
-Every training and evaluation is the bundle's own command, in a folder of RUNS of its own; what is there is not run again, so
-that an interrupted run goes on and a table over many recipes can be made from their runs. The last recipe is the one that
-the others are compared with, on the same images, patients resampled in pairs.
+Every training and evaluation is the bundle's own command, in a folder of RUNS of its own; what is there is not run again,
+so that an interrupted run goes on and a table over many recipes can be made from their runs. The last recipe is the one
+that the others are compared with, on the same images, patients resampled in pairs.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def execute(run: Run, data: Path, annotations: Path, threads: int) -> None:
     started = time.monotonic()
     for verb in ("training", "evaluating"):
         with (run.folder / f"{verb}.log").open("w") as log:
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 command(run, verb, data, annotations), stdout=log, stderr=log, env=environment, check=False
             )
         if done.returncode:
@@ -168,16 +168,11 @@ def print_table(recipes: Sequence[str], runs: Sequence[Run]) -> None:
         minutes = [json.loads((run.folder / "seconds.json").read_text()) / 60 for run in runs if run.recipe == name]
         print(f"| {name} | {' | '.join(in_words(found[m]) for m in names)} | {np.median(minutes):.0f} |")
     seeds = sorted({run.seed for run in runs})
-    if len(seeds) > 1:
-        for name in recipes:
-            each = [
-                bootstrap_intervals(
-                    pooled([run for run in runs if (run.recipe, run.seed) == (name, seed)]), replicates=2
-                )
-                for seed in seeds
-            ]
-            spread = ", ".join(f"{METRICS[m]} {' '.join(f'{one.overall[m].value:.3f}' for one in each)}" for m in names)
-            print(f"\n{name}, by seed: {spread}")
+    for name in recipes if len(seeds) > 1 else ():
+        each = [pooled([run for run in runs if (run.recipe, run.seed) == (name, seed)]) for seed in seeds]
+        values = [bootstrap_intervals(one).overall for one in each]
+        shown = (f"{label} {' '.join(f'{one[key].value:.3f}' for one in values)}" for key, label in METRICS.items())
+        print(f"\n{name}, seed by seed: {'; '.join(shown)}")
     for name in recipes[:-1]:
         difference = compare(tables[recipes[-1]], tables[name]).difference
         print(f"\n{name} - {recipes[-1]}: " + "; ".join(f"{METRICS[m]} {in_words(difference[m])}" for m in names))
@@ -197,9 +192,9 @@ def main() -> None:
     runs = []
     for recipe in arguments.recipes:
         for seed in arguments.seeds:
-            for part, annotations in parts.items():
+            for part, table in parts.items():
                 run = Run(recipe, seed, part, arguments.runs.resolve() / recipe / f"seed{seed}" / part)
-                execute(run, arguments.data.resolve(), annotations, arguments.threads)
+                execute(run, arguments.data.resolve(), table, arguments.threads)
                 runs.append(run)
     print_table(arguments.recipes, runs)
 

@@ -14,7 +14,6 @@ from fetal_monai.files import atomic_path
 from fetal_monai.inference.decisions import FITTED_FILES
 from fetal_monai.model_folder import WEIGHTS_FILE, ModelFacts, write_facts
 
-
 Keep = Literal["best", "last"]
 
 
@@ -30,8 +29,8 @@ class ModelSaver:
             evaluation fitted to other weights is removed.
         network: the network.
         facts: what `model.json` shall say; the epoch and the metric are added.
-        keep: "best", by the key metric; or "last", for trainings whose learning rate falls to zero: their last epoch is as
-            good as the best, and choosing among noisy validations only chooses noise (docs/accuracy.md).
+        keep: "best", by the key metric; or "last", for trainings whose learning rate falls to zero: their last epoch is
+            as good as any, and a choice among noisy validations is a choice of noise (docs/accuracy.md).
 
     Raises:
         FetalMonaiError: if `keep` is neither.

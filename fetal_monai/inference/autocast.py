@@ -23,16 +23,16 @@ def bfloat16_pays(device: torch.device) -> bool:
         True
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    found = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.5
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.5
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 class AutocastInferer(Inferer):
     """Run a network in bfloat16 where autocast deems it safe, and give its logits in float32; for `train#inferer`.
 
-    Weights, optimizer and loss stay in float32. On a CPU with AVX-512's bfloat16 a training step of EfficientNet-Lite0 takes
-    two thirds of the time (docs/accuracy.md). Validation and everything that predicts stay in float32.
+    Weights, optimizer and loss stay in float32. On a CPU with AVX-512's bfloat16 a training step of EfficientNet-Lite0
+    takes two thirds of the time (docs/accuracy.md). Validation and everything that predicts stay in float32.
 
     Args:
         enabled: False runs the network as it is; None asks `bfloat16_pays` about the images' device.

@@ -14,9 +14,9 @@ TEMPERATURES = (0.01, 100.0)
 def calibrated_log_likelihood(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Mean log-probability of the true class, logits divided by the temperature that makes it largest.
 
-    It uses how sure the network is of every image, where accuracy and F1 count right and wrong: from one epoch to the next
-    it moves less by chance. The temperature (Guo et al. 2017) makes it fair to losses that train logits of another scale,
-    such as LDAM.
+    It uses how sure the network is of every image, where accuracy and F1 count right and wrong: from one epoch to the
+    next it moves less by chance. The temperature (Guo et al. 2017) makes it fair to losses that train logits of another
+    scale, such as LDAM.
 
     Args:
         logits: (N, C), floating point.
