@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py DATA RUNS --recipes best reference --folds 5   # over train + val; test stays unseen
     python benchmarks/accuracy.py DATA RUNS --recipes best --seeds 0 1 2         # train on train, measure on test
 
-Every training and evaluation is the bundle's own command, in a folder of RUNS of its own; what is there is not run again,
+Every training and evaluation is the bundle's own command, in a folder of its own; what is there is not run again,
 so that an interrupted run goes on and a table over many recipes can be made from their runs. The last recipe is the one
 that the others are compared with, on the same images, patients resampled in pairs.
 """

@@ -1,0 +1,134 @@
+"""Make the model that travels with the package: trained on every image, its decisions fitted on images held out in folds.
+
+    python benchmarks/release.py DATA RUNS fetal_monai/released/fetal_planes
+
+A model that has seen every image has none left to be calibrated on. So the recipe is trained on folds first
+(benchmarks/accuracy.py, whose runs in RUNS are used where they are there): each image of train and val is then judged once by
+a model that has not seen its patient. Calibration, abstention, conformal sets and the threshold of the out-of-distribution
+score are fitted on those judgements; the score itself, on the features of the released network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accuracy import CONFIGS, DATASET, RECIPES, Run, execute, write_annotations
+from numpy.typing import NDArray
+
+from fetal_monai.data import load_datalists
+from fetal_monai.inference.calibration import fit_calibration
+from fetal_monai.inference.decisions import Decisions
+from fetal_monai.metrics.conformal import fit_conformal_sets
+from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
+from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.selective import abstention_threshold
+from fetal_monai.model_folder import WEIGHTS_FILE, load_model
+from fetal_monai.model_release import write_release
+from fetal_monai.report.pictures import read_frame
+
+FOLDS = 5
+RECIPE = "best"
+ALL_IMAGES = "recipes/all_images.yaml"
+Items = list[dict[str, Any]]
+
+
+@torch.inference_mode()
+def look(model_dir: Path, items: Items) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Uncalibrated probabilities (N, C) and the features that the head sees (N, D) of labelled frames."""
+    network, preprocessing, _ = load_model(model_dir)
+    features = []
+    for item in items:
+        views: Any = preprocessing({"image": torch.from_numpy(read_frame(item["image"]).transpose(2, 0, 1).copy())})
+        given = [views[name][None] for name in ("image", "image_shallow") if name in views]
+        features.append(network.forward_features(*given)[0])  # type: ignore[operator]
+    stacked = torch.stack(features)
+    return network.head(stacked).double().softmax(1).numpy(), stacked.double().numpy()  # type: ignore[operator]
+
+
+def labels_of(items: Items) -> NDArray[np.int64]:
+    """The class index of each item."""
+    return np.array([item["label"] for item in items])
+
+
+def held_out(data: Path, runs: Path, seed: int, threads: int) -> tuple[Predictions, NDArray[np.float64]]:
+    """Each image of train and val as a model sees it that has not seen its patient: probabilities and outlier scores."""
+    everything: Items = []
+    probabilities, scores = [], []
+    names: list[str] = []
+    for part, annotations in write_annotations(data, runs, FOLDS).items():
+        run = Run(RECIPE, seed, part, runs / RECIPE / f"seed{seed}" / part)
+        execute(run, data, annotations, threads)
+        names = load_model(run.folder / "model")[2].class_names
+        lists = load_datalists(annotations, data, names, splits=["train", "test"])
+        distance = Mahalanobis.fit(look(run.folder / "model", lists["train"])[1], labels_of(lists["train"]))
+        judged, features = look(run.folder / "model", lists["test"])
+        probabilities.append(judged)
+        scores.append(distance.score(features))
+        everything += lists["test"]
+    table = Predictions(
+        names,
+        [item["SOPInstanceUID"] for item in everything],
+        [item["frame"] for item in everything],
+        labels_of(everything),
+        np.concatenate(probabilities),
+        patient_ids=[item["patient_id"] for item in everything],
+    )
+    return table, np.concatenate(scores)
+
+
+def train_on_all(data: Path, folder: Path, seed: int, threads: int) -> None:
+    """The recipe on all splits together."""
+    overlays = ["train.yaml", *RECIPES[RECIPE].overlays, DATASET, ALL_IMAGES]
+    files = "[" + ",".join(f"'{CONFIGS / name}'" for name in overlays) + "]"
+    options = {"dataset_dir": data, "ckpt_dir": folder, "output_dir": folder / "log", "seed": seed, "overwrite": True}
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", files),
+            *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        check=True,
+    )
+
+
+def main() -> None:
+    """Train what is missing, fit, and write the release."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="Folder with DICOM and annotations.csv.")
+    parser.add_argument("runs", type=Path, help="Folder for models and evaluations.")
+    parser.add_argument("out", type=Path, help="The released model's folder.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    data, runs = arguments.data.resolve(), arguments.runs.resolve()
+    judged, scores = held_out(data, runs, arguments.seed, arguments.threads)
+    model_dir = runs / RECIPE / f"seed{arguments.seed}" / "all"
+    if not (model_dir / WEIGHTS_FILE).exists():
+        train_on_all(data, model_dir, arguments.seed, arguments.threads)
+    facts = load_model(model_dir)[2]
+    lists = load_datalists(data / "annotations.csv", data, facts.class_names)
+    images = [item for split in lists.values() for item in split]
+    calibration = fit_calibration(judged, "temperature")
+    calibrated = calibration.apply(judged)
+    decisions = Decisions(
+        calibration,
+        abstention_threshold(calibrated),
+        fit_conformal_sets(calibrated),
+        Mahalanobis.fit(look(model_dir, images)[1], labels_of(images)),
+        outlier_threshold(scores),
+    )
+    decisions.write(model_dir, hashlib.sha256((model_dir / WEIGHTS_FILE).read_bytes()).hexdigest())
+    write_release(model_dir, arguments.out)
+    print(f"{arguments.out}: {len(images)} images; decisions from {len(judged)} judged by models that had not seen them")
+
+
+if __name__ == "__main__":
+    main()
