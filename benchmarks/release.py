@@ -1,11 +1,11 @@
-"""Make the model that travels with the package: trained on every image, its decisions fitted on images held out in folds.
+"""Make the model that travels with the package: trained on every image, its decisions fitted on images held out.
 
     python benchmarks/release.py DATA RUNS fetal_monai/released/fetal_planes
 
 A model that has seen every image has none left to be calibrated on. So the recipe is trained on folds first
-(benchmarks/accuracy.py, whose runs in RUNS are used where they are there): each image of train and val is then judged once by
-a model that has not seen its patient. Calibration, abstention, conformal sets and the threshold of the out-of-distribution
-score are fitted on those judgements; the score itself, on the features of the released network.
+(benchmarks/accuracy.py, whose runs in RUNS are used where they are there): each image of train and val is then judged
+once by a model that has not seen its patient. Calibration, abstention, conformal sets and the threshold of the
+out-of-distribution score are fitted on those judgements; the score itself, on the features of the released network.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ def labels_of(items: Items) -> NDArray[np.int64]:
 
 
 def held_out(data: Path, runs: Path, seed: int, threads: int) -> tuple[Predictions, NDArray[np.float64]]:
-    """Each image of train and val as a model sees it that has not seen its patient: probabilities and outlier scores."""
+    """Each image of train and val as a model sees it that does not know its patient: probabilities, outlier scores."""
     everything: Items = []
     probabilities, scores = [], []
     names: list[str] = []
-    for part, annotations in write_annotations(data, runs, FOLDS).items():
+    for part, labels in write_annotations(data, runs, FOLDS).items():
         run = Run(RECIPE, seed, part, runs / RECIPE / f"seed{seed}" / part)
-        execute(run, data, annotations, threads)
+        execute(run, data, labels, threads)
         names = load_model(run.folder / "model")[2].class_names
-        lists = load_datalists(annotations, data, names, splits=["train", "test"])
+        lists = load_datalists(labels, data, names, splits=["train", "test"])
         distance = Mahalanobis.fit(look(run.folder / "model", lists["train"])[1], labels_of(lists["train"]))
         judged, features = look(run.folder / "model", lists["test"])
         probabilities.append(judged)
@@ -127,7 +127,7 @@ def main() -> None:
     )
     decisions.write(model_dir, hashlib.sha256((model_dir / WEIGHTS_FILE).read_bytes()).hexdigest())
     write_release(model_dir, arguments.out)
-    print(f"{arguments.out}: {len(images)} images; decisions from {len(judged)} judged by models that had not seen them")
+    print(f"{arguments.out}: trained on {len(images)} images; decisions from {len(judged)} held-out ones")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python benchmarks/robustness.py DATA MODEL [MODEL ...]
 
-Changes are made on the decoded frame, before the model's own preprocessing. Random ones (marks on the screen) are drawn from
-a seed by image, the same for all models. In brackets: the difference to the unchanged pictures, with its interval from
-resampling patients in pairs.
+Changes are made on the decoded frame, before the model's own preprocessing. Random ones (marks on the screen) are drawn
+from a seed by image, the same for all models. In brackets: the difference to the unchanged pictures, with its interval
+from resampling patients in pairs.
 """
 
 from __future__ import annotations
