@@ -67,9 +67,9 @@ PUBLISHED = {
             "densenet169-b2777c0a.pth",
             "densenet201-c1103571.pth",
         ),
-        *_published("", "efficientnet-lite0-57934424.pth"),
-        *_published("", "efficientnet-lite1-77cc7160.pth"),
-        *_published("", "efficientnet-lite2-9656183e.pth"),
+        PublishedWeights("", "efficientnet-lite0-57934424.pth"),
+        PublishedWeights("", "efficientnet-lite1-77cc7160.pth"),
+        PublishedWeights("", "efficientnet-lite2-9656183e.pth"),
     )
 }
 
