@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 
@@ -56,6 +57,8 @@ class AutocastInferer(Inferer):
             **kwargs: likewise.
         """
         enabled = bfloat16_pays(inputs.device) if self.enabled is None else self.enabled
+        # Metadata would be carried through every layer.
+        views = [view.as_tensor() if isinstance(view, MetaTensor) else view for view in (inputs, *args)]
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled):
-            output = network(inputs, *args, **kwargs)
+            output = network(*views, **kwargs)
         return output.float() if isinstance(output, torch.Tensor) else type(output)(item.float() for item in output)
