@@ -39,8 +39,8 @@ class Prediction:
         probabilities: (C,) float64, summing to one; calibrated if the model folder holds a calibration.
         class_names: the C classes.
         label: the class, or None where the model abstains because it is not sure enough.
-        conformal_set: the classes among which the true one is with the promised probability, the likeliest first; None
-            if the model folder promises nothing.
+        conformal_set: the classes among which the true one is with the promised probability, the most probable class
+            first, also where the model abstains; None if the model folder promises nothing.
         ood_score: how unlike the training images this one is, the higher the less like; None if the model folder cannot
             tell.
         out_of_distribution: whether that score is beyond its threshold.

@@ -173,7 +173,7 @@ class Predictor:
         decisions = self.decisions
         members: tuple[str, ...] | None = None
         if decisions.conformal is not None:
-            inside = 1 - probabilities <= np.array(decisions.conformal.thresholds)
+            (inside,) = decisions.conformal.members(probabilities[None])
             members = tuple(self.class_names[k] for k in np.argsort(-probabilities, kind="stable") if inside[k])
         limit = decisions.ood_threshold
         sure = probabilities.max() >= decisions.least_confidence

@@ -2,7 +2,7 @@
 
 Split conformal prediction with the score 1 - p(class): Vovk, "Conditional validity of inductive conformal predictors",
 2012 (one threshold per class); Ding et al., "Class-conditional conformal prediction with many classes", NeurIPS 2023
-(classes with too few images share a threshold).
+(classes with too few images share a threshold). The most probable class is added where its threshold leaves it out.
 """
 
 from __future__ import annotations
@@ -39,21 +39,27 @@ class ConformalSets:
     calibrated_on: tuple[str, ...]
     images: tuple[int, ...]
 
-    def sets(self, predictions: Predictions) -> NDArray[np.bool_]:
-        """Which classes are in each image's set.
+    def members(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which classes are in each image's set: those whose threshold admits them, and always the most probable one.
+
+        Each class has a threshold of its own, so that they alone may admit a less probable class and not the most
+        probable one, or none at all. A set must not contradict the label beside it, and one class more can only raise
+        the coverage.
 
         Args:
-            predictions: with the same classes, and probabilities scaled the same way as those fitted on.
+            probabilities: (N, C), scaled the same way as those fitted on.
 
         Returns:
-            (N, C) booleans; a row may be empty: then nothing fits.
+            (N, C) booleans, one or more in each row.
 
-        Raises:
-            InputError: if the classes differ.
+        Example:
+            >>> sets = ConformalSets(0.9, ("a", "b"), (0.2, 0.75), ("own", "own"), (9, 9))
+            >>> sets.members(np.array([[0.7, 0.3], [0.9, 0.1]])).tolist()
+            [[True, True], [True, False]]
         """
-        if predictions.class_names != self.class_names:
-            raise InputError(predictions.source, ["its classes are not those that the sets were fitted for; fit again"])
-        return np.asarray(1 - predictions.probabilities <= np.array(self.thresholds))
+        inside = np.asarray(1 - probabilities <= np.array(self.thresholds))
+        inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
+        return inside
 
 
 def fewest_images(coverage: float) -> int:
@@ -116,14 +122,16 @@ def conformal_metrics(sets: ConformalSets, predictions: Predictions) -> dict[str
         predictions: labelled test images.
 
     Returns:
-        JSON-ready: coverage promised and observed, mean size, shares of empty sets and of sets of one, and for each
-        class its coverage and mean size (None without images), its images, and what its threshold was fitted on.
+        JSON-ready: coverage promised and observed, mean size, share of sets of one, and for each class its coverage and
+        mean size (None without images), its images, and what its threshold was fitted on.
 
     Raises:
         InputError: if no label is known or the classes differ.
     """
+    if predictions.class_names != sets.class_names:
+        raise InputError(predictions.source, ["its classes are not those that the sets were fitted for; fit again"])
     known = predictions.labelled()
-    members = sets.sets(known)
+    members = sets.members(known.probabilities)
     covered, size = members[np.arange(len(known)), known.labels], members.sum(axis=1)
     per_class = {}
     for k, name in enumerate(known.class_names):
@@ -139,7 +147,6 @@ def conformal_metrics(sets: ConformalSets, predictions: Predictions) -> dict[str
         "promised_coverage": sets.coverage,
         "coverage": float(covered.mean()),
         "mean_size": float(size.mean()),
-        "empty": float((size == 0).mean()),
         "single": float((size == 1).mean()),
         "shared_thresholds": [n for n, on in zip(sets.class_names, sets.calibrated_on, strict=True) if on != OWN],
         "per_class": per_class,

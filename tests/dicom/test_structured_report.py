@@ -54,7 +54,7 @@ def found(study, class_names):
     images = [(entry, k) for entry in study for k in (range(entry.frames) if entry.frames > 1 else [-1])]
     many = [predicted(entry, class_names, k, top=n % 16) for n, (entry, k) in enumerate(images)]
     many[0] = replace(many[0], label=None, conformal_set=(class_names[0], class_names[3]))
-    many[1] = replace(many[1], conformal_set=(), ood_score=2.5, out_of_distribution=True)
+    many[1] = replace(many[1], conformal_set=(class_names[1],), ood_score=2.5, out_of_distribution=True)
     many[2] = replace(many[2], ood_score=0.5, out_of_distribution=False)
     return many
 

@@ -22,7 +22,6 @@ from fetal_monai.inference.calibration import Calibration
 from fetal_monai.inference.decisions import Decisions, read_decisions
 from fetal_monai.metrics.conformal import ConformalSets
 from fetal_monai.metrics.ood import Mahalanobis
-from fetal_monai.metrics.predictions import Predictions
 from fetal_monai.metrics.selective import Abstention
 
 CLOSE = 1e-5
@@ -223,9 +222,11 @@ def test_what_the_model_folder_promises_is_kept(predictor, model_dir, stills, cl
     for item in found:
         assert (item.label is None) == (item.confidence < limit)
         assert item.label in (None, item.top)
-    table = Predictions(names, stills, [-1] * len(stills), [-1] * len(stills), rows(found))
-    for item, members in zip(found, conformal.sets(table), strict=True):
-        assert set(item.conformal_set) == {name for name, inside in zip(names, members, strict=True) if inside}
+    alone = 1 - rows(found) <= np.array(thresholds)
+    assert not alone[np.arange(len(found)), rows(found).argmax(axis=1)].all(), "thresholds must leave out some label"
+    for item, admitted in zip(found, alone, strict=True):
+        assert set(item.conformal_set) == {item.top} | {name for name, ok in zip(names, admitted, strict=True) if ok}
+        assert item.conformal_set[0] == item.top, "the most probable class comes first, with a label and without"
         assert names[-1] in item.conformal_set
     scores = Mahalanobis.load(folder / "ood.npz").score(features)
     np.testing.assert_allclose([item.ood_score for item in found], scores, rtol=1e-3)

@@ -8,7 +8,15 @@ from scipy.special import softmax
 
 from fetal_monai.errors import InputError
 from fetal_monai.metrics import Predictions
-from fetal_monai.metrics.conformal import ALL, OWN, RARE, conformal_metrics, fewest_images, fit_conformal_sets
+from fetal_monai.metrics.conformal import (
+    ALL,
+    OWN,
+    RARE,
+    ConformalSets,
+    conformal_metrics,
+    fewest_images,
+    fit_conformal_sets,
+)
 
 
 def draw(rng, counts, pull=(2.0, 1.0, 0.3)):
@@ -20,17 +28,41 @@ def draw(rng, counts, pull=(2.0, 1.0, 0.3)):
     return Predictions(names, np.arange(len(labels)).astype(str), [-1] * len(labels), labels, softmax(logits, axis=1))
 
 
+def by_thresholds(sets, probabilities):
+    """What the thresholds alone admit."""
+    return 1 - probabilities <= np.array(sets.thresholds)
+
+
 def test_coverage_holds_for_each_class_within_its_bound():
     rng = np.random.default_rng(0)
     counts, trials, tests = [40, 60, 29], 400, 50
-    covered = np.zeros((trials, 3))
+    covered, admitted = np.zeros((trials, 3)), np.zeros((trials, 3))
     for trial in range(trials):
-        sets = fit_conformal_sets(draw(rng, counts), coverage=0.9)
-        metrics = conformal_metrics(sets, draw(rng, [tests] * 3))
-        covered[trial] = [row["coverage"] for row in metrics["per_class"].values()]
+        sets, test = fit_conformal_sets(draw(rng, counts), coverage=0.9), draw(rng, [tests] * 3)
+        covered[trial] = [row["coverage"] for row in conformal_metrics(sets, test)["per_class"].values()]
+        alone = by_thresholds(sets, test.probabilities)[np.arange(3 * tests), test.labels]
+        admitted[trial] = [alone[test.labels == k].mean() for k in range(3)]
     for k, count in enumerate(counts):
-        mean, error = covered[:, k].mean(), covered[:, k].std() / math.sqrt(trials)
+        mean, error = admitted[:, k].mean(), admitted[:, k].std() / math.sqrt(trials)
         assert 0.9 - 3 * error <= mean <= 0.9 + 1 / (count + 1) + 3 * error
+    assert np.all(covered >= admitted)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 6), st.sampled_from([0, 1, None]))
+def test_a_set_is_never_empty_and_never_denies_the_most_probable_class(seed, classes, decimals):
+    rng = np.random.default_rng(seed)
+    thresholds = rng.choice([-np.inf, 0.0, *rng.random(4), np.inf], classes)
+    names = tuple(f"class {k}" for k in range(classes))
+    sets = ConformalSets(0.9, names, tuple(thresholds), (OWN,) * classes, (9,) * classes)
+    logits = rng.normal(size=(20, classes)) * 3
+    probabilities = softmax(logits if decimals is None else logits.round(decimals), axis=1)  # rounded ones have ties
+    table = Predictions(names, np.arange(20).astype(str), [-1] * 20, rng.integers(0, classes, 20), probabilities)
+    members, alone = sets.members(probabilities), by_thresholds(sets, probabilities)
+    assert members.any(axis=1).all()
+    assert members[np.arange(20), table.predicted].all()
+    assert np.all(members >= alone)
+    assert (members & ~alone).sum() == (~alone[np.arange(20), table.predicted]).sum(), "nothing else is added"
+    assert conformal_metrics(sets, table)["coverage"] >= alone[np.arange(20), table.labels].mean()
 
 
 def test_rare_classes_share_a_threshold_which_covers_them_on_average():
@@ -61,7 +93,7 @@ def test_what_is_too_rare_even_together_uses_all_and_says_so():
 def test_hopelessly_few_images_give_full_sets_not_false_promises():
     rng = np.random.default_rng(0)
     sets = fit_conformal_sets(draw(rng, [2, 2, 2]), coverage=0.9)
-    assert sets.sets(draw(rng, [3, 3, 3])).all()
+    assert sets.members(draw(rng, [3, 3, 3]).probabilities).all()
 
 
 @given(st.integers(1, 99))
@@ -76,8 +108,8 @@ def test_fewest_images_is_the_smallest_that_gives_a_finite_threshold(percent):
 def test_more_coverage_means_larger_sets(seed, coverage):
     rng = np.random.default_rng(seed)
     val, test = draw(rng, [30, 20, 5]), draw(rng, [10, 10, 10])
-    smaller = fit_conformal_sets(val, coverage=coverage).sets(test)
-    larger = fit_conformal_sets(val, coverage=0.95).sets(test)
+    smaller = fit_conformal_sets(val, coverage=coverage).members(test.probabilities)
+    larger = fit_conformal_sets(val, coverage=0.95).members(test.probabilities)
     own = [True, True, False]  # a class may change the pool that it shares, which need not be monotone
     assert np.all(larger[:, own] >= smaller[:, own])
 
@@ -87,4 +119,4 @@ def test_other_classes_and_impossible_coverage_are_refused():
     with pytest.raises(InputError, match="not between 0 and 1"):
         fit_conformal_sets(draw(rng, [9, 9, 9]), coverage=1.0)
     with pytest.raises(InputError, match="fit again"):
-        fit_conformal_sets(draw(rng, [9, 9, 9])).sets(Predictions("ab", ["1"], [-1], [0], [[1, 0]]))
+        conformal_metrics(fit_conformal_sets(draw(rng, [9, 9, 9])), Predictions("ab", ["1"], [-1], [0], [[1, 0]]))
