@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from fetal_monai.errors import InputError
+from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON
 from fetal_monai.metrics.predictions import Predictions
 from fetal_monai.metrics.weighted import OVERALL, PER_CLASS, WeightedMetrics
 
@@ -20,6 +21,7 @@ REPLICATES = 1000
 LEVEL = 0.95
 CHUNK = 128  # replicates at a time, which bounds the memory
 ECE_IS_BIASED = "resampling inflates the calibration error, so its interval would be wrong"
+NO_COMMON_CLASS = f"undefined: no class has {ENOUGH_IMAGES} images"
 FEWEST_PATIENTS = 2
 FEWEST_PATIENTS_OF_CLASS = 5  # fewer give percentile intervals far too narrow
 
@@ -154,13 +156,12 @@ def bootstrap_intervals(
     if replicates and not reason:
         drawn = replicate_metrics(known, groups, patient_weights(patients, replicates, seed))
     showing = np.array([len(np.unique(groups[known.labels == k])) for k in range(known.num_classes)])
+    withheld = {"ece": ECE_IS_BIASED}
+    if np.isnan(values[MACRO_F1_OF_COMMON]):
+        withheld[MACRO_F1_OF_COMMON] = NO_COMMON_CLASS
     overall = {
         name: _interval(
-            values[name],
-            None if drawn is None else drawn[name],
-            patients,
-            level,
-            reason or (ECE_IS_BIASED if name == "ece" else ""),
+            values[name], None if drawn is None else drawn[name], patients, level, withheld.get(name, reason)
         )
         for name in OVERALL
     }

@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from fetal_monai.metrics.predictions import Predictions
 
 ENOUGH_IMAGES = 10  # below this a class's F1 says little, so macro F1 is also given without such classes
+MACRO_F1_OF_COMMON = f"macro_f1_of_classes_with_{ENOUGH_IMAGES}_images"
 
 
 def confusion_counts(predictions: Predictions) -> NDArray[np.int64]:
@@ -92,7 +93,7 @@ def classification_metrics(predictions: Predictions) -> dict[str, Any]:
         "micro_f1": accuracy,
         "accuracy": accuracy,
         "macro_f1_is_over": f"{len(present)} of {len(table)} classes: those present in the labels",
-        f"macro_f1_of_classes_with_{ENOUGH_IMAGES}_images": float(enough.f1.mean()) if len(enough) else None,
+        MACRO_F1_OF_COMMON: float(enough.f1.mean()) if len(enough) else None,
         f"classes_with_{ENOUGH_IMAGES}_images": list(enough.index),
         "classes_absent": list(table.index[table.support == 0]),
         "undefined": _undefined(table),
@@ -109,8 +110,11 @@ def classification_metrics(predictions: Predictions) -> dict[str, Any]:
 
 
 def _undefined(table: pd.DataFrame) -> list[str]:
-    absent = [f"recall and F1 of {name}: no image has this label" for name in table.index[table.support == 0]]
-    return absent + [f"precision of {name}: it is never predicted" for name in table.index[table.precision.isna()]]
+    reasons = [f"recall and F1 of {name}: no image has this label" for name in table.index[table.support == 0]]
+    reasons += [f"precision of {name}: it is never predicted" for name in table.index[table.precision.isna()]]
+    if (table.support < ENOUGH_IMAGES).all():
+        reasons.append(f"macro F1 of classes with {ENOUGH_IMAGES} images: no class has as many")
+    return reasons
 
 
 def _json_number(value: float) -> float | None:

@@ -92,7 +92,7 @@ def compare(
     for name in OVERALL:
         change = float(values[1][name][0] - values[0][name][0])
         if np.isnan(change):
-            difference[name] = Interval(None, why="undefined for one of the two")
+            difference[name] = Interval(None, why="undefined for one of the two, or for both")
         elif drawn is None or name == "ece":
             difference[name] = Interval(change, why=why or "resampling inflates the calibration error")
         else:

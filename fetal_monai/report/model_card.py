@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fetal_monai.metrics.classification import ENOUGH_IMAGES
+from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON
 from fetal_monai.model_folder import NOTICE, ModelFacts
 from fetal_monai.report.evaluation import Evaluation
-from fetal_monai.report.html import Section
+from fetal_monai.report.html import LABELS, Section
+from fetal_monai.report.tables import format_interval
 
 USE = (
     ("Intended use", "Research on the classification of standard planes in second-trimester fetal ultrasound."),
@@ -20,6 +21,7 @@ USE = (
     ("Not intended for", f"{NOTICE} Nor for images of other organs, trimesters or modalities than it was trained on."),
     ("Outputs", "A probability for each class of one frame; no measurement, and no statement on fetal health."),
 )
+TOO_NARROW = "they show too little variation, so intervals of averages that hold them are too narrow"
 
 
 def model_card(evaluation: Evaluation, facts: ModelFacts | None = None) -> list[Section]:
@@ -76,12 +78,13 @@ def _data(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _evaluation(evaluation: Evaluation) -> list[tuple[str, str]]:
-    metrics = evaluation.metrics
+    metrics, overall = evaluation.metrics, evaluation.intervals.overall
     patients = "unknown patients" if metrics["patients"] is None else f"{metrics['patients']} patients"
     return [
         ("Images", f"{metrics['images']} of {patients}, apart from those that anything was fitted on"),
         ("Uncertainty", metrics["intervals"]["method"]),
         ("Averages", f"macro averages over {metrics['macro_f1_is_over']}"),
+        *((LABELS[name], format_interval(overall[name])) for name in ("macro_f1", MACRO_F1_OF_COMMON)),
         ("Fairness", "not assessed: the annotations carry neither device, site nor maternal characteristics"),
     ]
 
@@ -93,7 +96,7 @@ def _limits(evaluation: Evaluation) -> list[tuple[str, str]]:
     if metrics["classes_absent"]:
         rows.append(("Classes without a test image", ", ".join(metrics["classes_absent"])))
     if few:
-        rows.append((f"Classes with fewer than {ENOUGH_IMAGES} test images", ", ".join(few)))
+        rows.append((f"Classes with fewer than {ENOUGH_IMAGES} test images", f"{', '.join(few)}: {TOO_NARROW}"))
     if metrics["patients"] is None:
         rows.append(
             ("Patients", "unknown, so that images of one patient may be on both sides, and there are no intervals")

@@ -14,14 +14,16 @@ from rich.table import Table
 from fetal_monai.files import atomic_path
 from fetal_monai.metrics.bootstrap import Interval
 from fetal_monai.metrics.calibration import top_label_bins
-from fetal_monai.metrics.classification import confusion_counts, per_class_table
+from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON, confusion_counts, per_class_table
 from fetal_monai.metrics.weighted import PER_CLASS
 from fetal_monai.report.confusion import confusion_figure, write_figure
 from fetal_monai.report.evaluation import Evaluation
 from fetal_monai.report.reliability import reliability_figure
 
+MACRO_F1_OF_COMMON_LABEL = f"Macro F1, classes of {ENOUGH_IMAGES}+ images"
 SUMMARY = {
     "macro_f1": "Macro F1",
+    MACRO_F1_OF_COMMON: MACRO_F1_OF_COMMON_LABEL,
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "ece": "ECE",
@@ -105,7 +107,7 @@ def summary_table(evaluation: Evaluation) -> Table:
     )
     table.add_column("Class")
     for heading in ("Precision", "Recall", "F1", "Images"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, row in metrics["per_class"].items():
         numbers = (format_value(row[key]) for key in ("precision", "recall", "f1"))
         table.add_row(name, *numbers, str(row["support"]))

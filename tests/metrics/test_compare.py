@@ -53,6 +53,18 @@ def test_paired_intervals_cover_the_true_difference():
     assert 0.92 <= inside / 150 <= 0.98
 
 
+def test_a_difference_of_macro_averages_is_centred_although_replicates_lack_a_class():
+    labels = np.append(np.arange(60) % 2, 2)  # class c has one image, which B alone recognises
+    names = np.arange(61).astype(str)
+    first, second = (
+        Predictions("abc", names, [-1] * 61, labels, np.eye(3)[np.append(labels[:-1], last)], patient_ids=names)
+        for last in (0, 2)
+    )
+    gap = compare(first, second).difference["macro_f1"]
+    assert gap.value > 1 / 3
+    assert gap.low > 0.3, "a replicate without class c does not make the two equal"
+
+
 def test_a_model_against_itself_differs_by_nothing():
     result = compare(table([True, False, True]), table([True, False, True]))
     assert (result.difference["macro_f1"].value, result.difference["macro_f1"].low, result.mcnemar_p) == (0, 0, 1)

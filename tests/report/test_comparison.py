@@ -31,6 +31,9 @@ def test_prints_what_changed_and_writes_json(two):
     assert found["difference"]["accuracy"]["value"] == pytest.approx(right[1].mean() - right[0].mean())
     assert found["difference"]["accuracy"]["low"] > 0
     assert found["difference"]["ece"]["low"] is None
+    common = found["difference"]["macro_f1_of_classes_with_10_images"]
+    assert 0 < common["low"] < common["value"] < common["high"]
+    assert "Macro F1, classes of 10+ images" in result.output, "on one line of 80 columns"
 
 
 def test_a_mistake_is_one_sentence_and_leaves_no_file(two):

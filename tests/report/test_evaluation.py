@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from fetal_monai.errors import InputError
 from fetal_monai.metrics import Predictions
+from fetal_monai.metrics.classification import MACRO_F1_OF_COMMON
 from fetal_monai.report.evaluation import evaluate
+from fetal_monai.report.html import write_report
+from fetal_monai.report.model_card import model_card
 from fetal_monai.report.tables import summary_table, write_evaluation
 
 
@@ -73,4 +77,30 @@ def test_the_printed_table_holds_the_numbers(splits):
     console.print(summary_table(found))
     text = console.export_text()
     assert "undefined" in text
-    assert f"{found.metrics['macro_f1']:.3f} ({found.metrics['intervals']['macro_f1']['low']:.3f}" in text
+    for name in ("macro_f1", MACRO_F1_OF_COMMON):
+        assert f"{found.metrics[name]:.3f} ({found.metrics['intervals'][name]['low']:.3f}" in text
+
+
+def test_macro_f1_of_common_classes_has_an_interval_wherever_macro_f1_has_one(splits, tmp_path):
+    # Half of the images: one class has fewer than ten, one none, so that the two averages differ.
+    found = evaluate(splits[0].subset(range(0, 120, 2)), replicates=50)
+    metrics = json.loads(write_evaluation(found, tmp_path)["metrics"].read_text())
+    page = write_report(found, tmp_path / "report.html").read_text()
+    facts = dict(fact for section in model_card(found) for fact in section.facts)
+    assert metrics["macro_f1"] != metrics[MACRO_F1_OF_COMMON]
+    for name, label in (("macro_f1", "Macro F1"), (MACRO_F1_OF_COMMON, "Macro F1, classes of 10+ images")):
+        value, interval = metrics[name], metrics["intervals"][name]
+        assert interval["value"] == value
+        assert interval["low"] < value < interval["high"]
+        low, high = f"{interval['low']:.3f}", f"{interval['high']:.3f}"
+        assert facts[label] == f"{value:.3f} ({low} to {high})"
+        assert re.search(rf'<dt>{re.escape(label)}</dt><dd>{value:.3f}\s*<span class="range">\({low}.{high}\)', page)
+    assert "too narrow" in facts["Classes with fewer than 10 test images"]
+
+
+def test_without_common_classes_their_macro_f1_is_undefined_and_says_why(splits, tmp_path):
+    found = evaluate(splits[0].subset(range(10)), replicates=50)
+    metrics = json.loads(write_evaluation(found, tmp_path)["metrics"].read_text())
+    assert metrics[MACRO_F1_OF_COMMON] is None
+    assert "no class has 10 images" in metrics["intervals"][MACRO_F1_OF_COMMON]["why"]
+    assert "macro F1 of classes with 10 images: no class has as many" in metrics["undefined"]
