@@ -11,11 +11,16 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
+from torch.optim.lr_scheduler import LRScheduler
 
 from fetal_monai.errors import InputError
 from fetal_monai.files import atomic_path
+from fetal_monai.handlers.started_with import EPOCH_LENGTH, describe_start, guess_start
 
 BEST_METRIC_KEYS = ("best_metric", "best_metric_epoch")
+START = "started_with"
+REMEDY = "give the options of the first run, or start afresh with --overwrite True"
+_ONE_OR_NONE = ("none", "one")
 
 logger = logging.getLogger(__name__)
 
@@ -24,20 +29,24 @@ class TrainingCheckpoint:
     """Save the state of a training after each epoch, and go on from it when asked to.
 
     MONAI's `CheckpointSaver` rewrites files in place and cannot name its own trainer; a kill in mid-write would lose
-    the run. This one renames a complete file and adds the trainer itself. Random state needs no saving, because
-    `SeedEpochs` derives it from the epoch. Attach it last, after validation and schedules.
+    the run. This one renames a complete file and adds the trainer itself, its gradient scaler, and what the training
+    started with: a training with another batch size, learning rate or schedule cannot go on as if it had had them from
+    the first epoch, and is refused. More epochs are welcome where no schedule is made for their number. Random state
+    needs no saving, because `SeedEpochs` derives it from the epoch. Attach it last, after validation and schedules.
 
     Args:
         path: the checkpoint file.
         objects: what else to save, by name: network, optimizer, schedules, savers (with `state_dict` and
             `load_state_dict`); None values are left out.
         evaluator: its best metric is saved too.
+        settings: further plain values, by name, that a resumed training must share with the first run.
         resume: go on from the file if it exists.
         overwrite: start afresh although the file exists.
 
     Raises:
         InputError: when a training starts where another one has left its checkpoint, and neither `resume` nor
-            `overwrite` says what to do with it; or when the checkpoint cannot be read.
+            `overwrite` says what to do with it; when the checkpoint cannot be read; or when its training started with
+            other values than this one, which are named.
     """
 
     def __init__(
@@ -46,11 +55,15 @@ class TrainingCheckpoint:
         objects: Mapping[str, Any],
         *,
         evaluator: Engine | None = None,
+        settings: Mapping[str, Any] | None = None,
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
         self.objects = {name: value for name, value in objects.items() if value is not None}
+        self.parts = frozenset(self.objects)
+        self.settings = dict(settings or {})
+        self.start: dict[str, Any] = {}
         self.resume = resume
         self.overwrite = overwrite
         if evaluator is not None:
@@ -60,14 +73,15 @@ class TrainingCheckpoint:
     def attach(self, engine: Engine) -> None:
         """Hook into a trainer."""
         self.objects["trainer"] = engine
-        scaler = getattr(engine, "scaler_", None)
-        if scaler is not None:
-            self.objects["scaler"] = scaler
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
     def load(self, engine: Engine) -> None:
         """Restore everything from the file, keeping the trainer's own number of epochs."""
+        scaler = getattr(engine, "scaler", None)  # MONAI's trainers make it when they run
+        if scaler is not None and scaler.is_enabled():
+            self.objects["scaler"] = scaler
+        self.start = self.start or describe_start(self.objects, engine.state.epoch_length, self.settings)
         if not self.path.exists():
             if self.resume:
                 logger.warning("%s does not exist yet: training starts from the beginning", self.path)
@@ -83,16 +97,59 @@ class TrainingCheckpoint:
         epochs = engine.state.max_epochs
         try:
             checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
-            Checkpoint.load_objects(to_load=self.objects, checkpoint=checkpoint)
+            problems = self._contradictions(checkpoint, epochs)
+            if not problems:
+                self._restore(checkpoint)
         except Exception as error:
             cause = str(error).splitlines()[0]
             problem = f"this checkpoint does not fit the training ({cause}); use the configuration that wrote it"
             raise InputError(self.path, [problem]) from error
+        if problems:
+            raise InputError(self.path, problems)
         engine.state.max_epochs = epochs
         logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)
 
+    def _restore(self, checkpoint: Mapping[str, Any]) -> None:
+        objects = dict(self.objects)
+        if "scaler" not in checkpoint and objects.pop("scaler", None) is not None:
+            logger.warning("%s holds no state of a gradient scaler: the scale starts anew", self.path)
+        Checkpoint.load_objects(to_load=objects, checkpoint=checkpoint)
+
+    def _contradictions(self, checkpoint: Mapping[str, Any], epochs: int | None) -> list[str]:
+        """Say where this training differs from the one that wrote the checkpoint, a line each; empty if nowhere."""
+        saved = checkpoint.keys() - {"trainer", "evaluator", "scaler", START}
+        other_parts = saved ^ self.parts
+        problems = [
+            f"{name}: {_ONE_OR_NONE[name in saved]} in the checkpoint, {_ONE_OR_NONE[name in self.parts]} in this run; "
+            f"{REMEDY}"
+            for name in sorted(other_parts)
+        ]
+        before = checkpoint.get(START) or guess_start(checkpoint, self.objects)
+        names = before.keys() & self.start.keys()
+        if START in checkpoint:  # options come and go with torch's versions, settings with the configuration alone
+            names |= {name for name in before.keys() ^ self.start.keys() if name.isidentifier()}
+        for name in sorted(names - other_parts):
+            old, new = (start.get(name, "none") for start in (before, self.start))
+            if old != new:
+                reason = self._reason(name, checkpoint["trainer"]["max_epochs"], epochs)
+                problems.append(f"{name}: {old} in the checkpoint, {new} in this run{reason}; {REMEDY}")
+        return problems
+
+    def _reason(self, name: str, epochs_before: int | None, epochs: int | None) -> str:
+        if name == EPOCH_LENGTH:
+            return " (iterations of an epoch: the batch size or the training images are others)"
+        scheduled = name in self.settings or isinstance(self.objects.get(name.partition(".")[0]), LRScheduler)
+        if scheduled and epochs != epochs_before:
+            plural = "" if epochs_before == 1 else "s"
+            return (
+                f" (made for {epochs_before} epoch{plural}; over {epochs} it would have been another schedule "
+                "from the beginning)"
+            )
+        return ""
+
     def save(self, engine: Engine) -> None:
         """Write the file, whole or not at all."""
+        content = {START: self.start, **{name: value.state_dict() for name, value in self.objects.items()}}
         with atomic_path(self.path) as temporary:
-            torch.save({name: value.state_dict() for name, value in self.objects.items()}, temporary)
+            torch.save(content, temporary)
         logger.debug("saved %s after epoch %d", self.path, engine.state.epoch)

@@ -25,7 +25,7 @@ def tiny(tiny_network: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def workflow(root: Path, tiny: Path) -> Callable[..., ConfigWorkflow]:
     """Make a workflow of the bundle's configs, the tiny overlay among them."""
 

@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import Dataset
 from monai.engines import Evaluator
+from monai.optimizers import WarmupCosineSchedule
 from monai.transforms import Compose, RandFlip
 
 from fetal_monai.errors import FetalMonaiError, InputError
@@ -149,6 +150,51 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     TrainingCheckpoint(path, {"network": torch.nn.Linear(3, 3)}, resume=True).attach(trainer)
     with pytest.raises(InputError, match="does not fit"):
         trainer.run([0], max_epochs=1)
+
+
+def schedules(made_for: int) -> dict[str, Any]:
+    """Each with what it is made of that depends on the number of epochs."""
+    lr = torch.optim.lr_scheduler
+    return {
+        "cosine": lambda o: lr.CosineAnnealingLR(o, made_for),
+        "warm-up and cosine": lambda o: WarmupCosineSchedule(o, 1, made_for),
+        "in a row": lambda o: lr.SequentialLR(o, [lr.ConstantLR(o), lr.CosineAnnealingLR(o, made_for)], [1]),
+        "one cycle": lambda o: lr.OneCycleLR(o, 0.1, total_steps=made_for),
+        "polynomial": lambda o: lr.PolynomialLR(o, made_for),
+        "plateau": lambda o: lr.ReduceLROnPlateau(o, patience=made_for),
+    }
+
+
+@pytest.mark.parametrize("name", schedules(1))
+def test_a_schedule_made_for_other_epochs_is_refused(name, tmp_path):
+    def run(made_for: int, epochs: int, *, resume: bool = False) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1, momentum=0.9)
+        schedule = schedules(made_for)[name](optimizer)
+        arguments = [0.5] if name == "plateau" else []
+        trainer = Engine(lambda *_: optimizer.step())
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: schedule.step(*arguments))
+        objects = {"optimizer": optimizer, "lr_scheduler": schedule}
+        TrainingCheckpoint(tmp_path / "last.pt", objects, resume=resume).attach(trainer)
+        trainer.run([0, 1], max_epochs=epochs)
+        return optimizer
+
+    run(8, 3)
+    assert run(8, 6, resume=True).param_groups[0]["lr"] is not None, "the same schedule may go on"
+    with pytest.raises(InputError, match=r"lr_scheduler\S*: 8(\.0)? in the checkpoint, 9(\.0)? in this run"):
+        run(9, 9, resume=True)
+
+
+def test_other_settings_are_refused_and_so_are_missing_ones(tmp_path):
+    def run(settings: dict[str, Any], *, resume: bool = True) -> None:
+        trainer = Engine(_idle)
+        TrainingCheckpoint(tmp_path / "last.pt", {}, settings=settings, resume=resume).attach(trainer)
+        trainer.run([0], max_epochs=trainer.state.epoch + 1)
+
+    run({"drw_epoch": np.int64(4)}, resume=False)
+    run({"drw_epoch": 4})
+    for settings, said in (({"drw_epoch": 8}, "4 in the checkpoint, 8 in"), ({}, "4 in the checkpoint, none in")):
+        with pytest.raises(InputError, match=f"drw_epoch: {said} this run"):
+            run(settings)
 
 
 def test_resuming_without_a_checkpoint_starts_and_says_so(tmp_path, caplog):

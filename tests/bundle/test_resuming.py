@@ -1,0 +1,119 @@
+"""A resumed training goes on as if it had never stopped, or says why it cannot."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fetal_monai.console import find_user_error
+from fetal_monai.errors import InputError
+
+# Of a schedule over one epoch, and what a run that goes on with it says when it has this option instead.
+OTHER_OPTIONS = [
+    (
+        {"max_epochs": 3},
+        "lr_scheduler.T_max: 1 in the checkpoint, 3 in this run (made for 1 epoch; over 3 it would",
+    ),
+    ({"batch_size": 4}, "epoch_length: 4 in the checkpoint, 8 in this run (iterations of an epoch: the batch size or"),
+    ({"learning_rate": 5e-4}, "optimizer[0].lr: 0.0001 in the checkpoint, 0.0005 in this run; give the options of the"),
+    (
+        {"lr_scheduler": None},
+        "lr_scheduler: one in the checkpoint, none in this run; give the options of the first",
+    ),
+]
+
+
+def train(workflow, phantom: Path, out: Path, *recipes: str, **override: Any) -> None:
+    """Run a training of the real configuration."""
+    flow = workflow(
+        "train",
+        "train.yaml",
+        *(f"recipes/{name}.yaml" for name in recipes),
+        dataset_dir=str(phantom),
+        ckpt_dir=str(out / "model"),
+        output_dir=str(out / "eval"),
+        **override,
+    )
+    flow.run_id = "training"
+    flow.initialize()
+    flow.run()
+
+
+def refusal(*arguments: Any, **override: Any) -> InputError:
+    with pytest.raises(RuntimeError) as caught:
+        train(*arguments, resume=True, **override)
+    found = find_user_error(caught.value)
+    assert isinstance(found, InputError)
+    return found
+
+
+def last(out: Path) -> dict[str, Any]:
+    return torch.load(out / "model" / "last.pt", weights_only=True)
+
+
+def make_former(out: Path) -> None:
+    """Take out of the checkpoint what former versions did not store."""
+    content = last(out)
+    del content["started_with"]
+    content.pop("scaler", None)
+    torch.save(content, out / "model" / "last.pt")
+
+
+def assert_same_end(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one["network"].items():
+        assert torch.equal(value, other["network"][name]), name
+    for ours, theirs in zip(one["optimizer"]["state"].values(), other["optimizer"]["state"].values(), strict=True):
+        assert torch.equal(ours["exp_avg"], theirs["exp_avg"])
+
+
+@pytest.fixture(scope="module")
+def stopped(workflow, phantom, tmp_path_factory):
+    """The checkpoint of a training with a schedule over its one epoch."""
+    out = tmp_path_factory.mktemp("stopped")
+    train(workflow, phantom, out, "quick", max_epochs=1)
+    return (out / "model" / "last.pt").read_bytes()
+
+
+@pytest.mark.parametrize("former", [False, True], ids=["", "of a former version"])
+@pytest.mark.parametrize(("override", "said"), OTHER_OPTIONS)
+def test_other_options_are_refused_by_name(workflow, phantom, stopped, tmp_path, override, said, former):
+    path = tmp_path / "model" / "last.pt"
+    path.parent.mkdir()
+    path.write_bytes(stopped)
+    if former:
+        make_former(tmp_path)
+    content = path.read_bytes()
+    problems = refusal(workflow, phantom, tmp_path, "quick", **{"max_epochs": 1, **override}).problems
+    assert len(problems) == 1
+    assert said in problems[0]
+    assert problems[0].endswith("or start afresh with --overwrite True")
+    assert path.read_bytes() == content
+
+
+def test_more_epochs_without_a_schedule_end_where_an_uninterrupted_training_does(
+    workflow, phantom, tmp_path, monkeypatch
+):
+    """With a gradient scaler, whose scale doubles every other iteration: 8, 16, 32 after the first epoch of four."""
+    monkeypatch.setattr(
+        torch.cuda.amp, "GradScaler", partial(torch.amp.GradScaler, "cpu", init_scale=8.0, growth_interval=2)
+    )
+    train(workflow, phantom, tmp_path / "whole", amp=True, max_epochs=2)
+    train(workflow, phantom, tmp_path / "parts", amp=True, max_epochs=1)
+    assert last(tmp_path / "parts")["scaler"]["scale"] == 32
+    train(workflow, phantom, tmp_path / "parts", amp=True, max_epochs=2, resume=True)
+    assert_same_end(last(tmp_path / "whole"), last(tmp_path / "parts"))
+    assert last(tmp_path / "parts")["scaler"]["scale"] == 128
+
+
+def test_a_checkpoint_of_a_former_version_resumes(workflow, phantom, tmp_path):
+    train(workflow, phantom, tmp_path / "whole", max_epochs=2)
+    train(workflow, phantom, tmp_path / "parts", max_epochs=1)
+    make_former(tmp_path / "parts")
+    train(workflow, phantom, tmp_path / "parts", max_epochs=2, resume=True)
+    assert_same_end(last(tmp_path / "whole"), last(tmp_path / "parts"))
+    assert last(tmp_path / "whole")["started_with"] == last(tmp_path / "parts")["started_with"]
