@@ -9,6 +9,7 @@ from fetal_monai.handlers.prediction_collector import PredictionCollector
 from fetal_monai.handlers.seed_epochs import SeedEpochs
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
+from fetal_monai.handlers.weight_average import WeightAverage
 
 __all__ = [
     "DeferredReweighting",
@@ -21,4 +22,5 @@ __all__ = [
     "SeedEpochs",
     "TensorBoardFigures",
     "TrainingCheckpoint",
+    "WeightAverage",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.data import DistributedWeightedRandomSampler
 
 from fetal_monai.losses import effective_number_weights
@@ -41,9 +42,7 @@ def start(workflow, phantom: Path, out: Path, recipes, **override):
 
 def test_recipes_work_together(workflow, phantom, tmp_path):
     """All at once, because each is one line that must not tread on the others."""
-    flow = start(
-        workflow, phantom, tmp_path, RECIPES, drw_epoch=1, ema_momentum=0.01, warmup_epochs=2, max_gradient_norm=0.1
-    )
+    flow = start(workflow, phantom, tmp_path, RECIPES, drw_epoch=1, warmup_epochs=2, max_gradient_norm=0.1)
     get = flow.parser.get_parsed_content
     trainer, loss, network, optimizer = get("train#trainer"), get("loss"), get("network"), get("optimizer")
     seen = {"weights": [], "rates": [], "norms": [], "preds": []}
@@ -78,6 +77,60 @@ def test_recipes_work_together(workflow, phantom, tmp_path):
     assert not torch.equal(average.state_dict()["head.weight"], network.state_dict()["head.weight"])
     last = torch.load(tmp_path / "model" / "last.pt", weights_only=True)
     torch.testing.assert_close(last["ema"]["head.weight"], ema["head.weight"])
+
+
+def test_the_average_forgets_the_initial_weights_and_follows_the_statistics(workflow, phantom, tmp_path):
+    """Against the average computed from its definition, in a training of eight iterations."""
+    flow = start(workflow, phantom, tmp_path, ["ema"], learning_rate=0.01)
+    get = flow.parser.get_parsed_content
+    trainer, network, ema = get("train#trainer"), get("network"), get("ema")
+    expected = {name: value.clone().double() for name, value in network.state_dict().items()}
+    momenta = []
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def average(engine):
+        momentum = engine.state.ema_momentum
+        momenta.append(momentum)
+        for name, value in network.state_dict().items():
+            expected[name] += momentum * (value.double() - expected[name])
+
+    flow.run()
+    assert momenta == pytest.approx([1 - 0.1 * index for index in range(8)])
+    assert np.prod(1 - np.array(momenta)) == 0, "the share of the initial weights"
+    assert np.prod(1 - np.array(momenta[1:])) < 0.01, "and of those after the first step"
+    statistics = 0
+    for name, value in ema.ema_model.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-5)
+            statistics += "running" in name
+    assert statistics > 0
+
+
+@pytest.mark.parametrize("epochs", [5, 12, 100])
+def test_the_average_spans_a_tenth_of_the_training(workflow, phantom, tmp_path, epochs):
+    """Measured on weights that stay: the average is put one away from them when the first tenth is over."""
+    flow = start(
+        workflow,
+        phantom,
+        tmp_path,
+        ["ema"],
+        max_epochs=epochs,
+        network={"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1},
+        initialize=[],
+        **{"train#dataloader": "$list(range(42))"},
+    )
+    ema = flow.parser.get_parsed_content("ema")
+    iterations = 42 * epochs
+    trainer = Engine(lambda *_: None)
+    ema.attach(trainer)
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED(once=iterations // 10), lambda: ema.ema_model.weight.data.add_(1)
+    )
+    trainer.run(range(42), max_epochs=epochs)
+    share = (ema.ema_model.weight - ema.model.weight).item()
+    assert share == pytest.approx(float(np.exp(-9)), rel=0.3)
+    assert share < 0.01
+    assert trainer.state.ema_momentum == pytest.approx(10 / iterations)
 
 
 @pytest.mark.parametrize("recipe", ["mixup", "cutmix"])

@@ -117,3 +117,11 @@ def test_a_checkpoint_of_a_former_version_resumes(workflow, phantom, tmp_path):
     train(workflow, phantom, tmp_path / "parts", max_epochs=2, resume=True)
     assert_same_end(last(tmp_path / "whole"), last(tmp_path / "parts"))
     assert last(tmp_path / "whole")["started_with"] == last(tmp_path / "parts")["started_with"]
+
+
+def test_the_average_of_a_resumed_training_is_that_of_an_uninterrupted_one(workflow, phantom, tmp_path):
+    train(workflow, phantom, tmp_path / "whole", "ema", max_epochs=2)
+    train(workflow, phantom, tmp_path / "parts", "ema", max_epochs=1)
+    train(workflow, phantom, tmp_path / "parts", "ema", max_epochs=2, resume=True)
+    for name, value in last(tmp_path / "whole")["ema"].items():
+        assert torch.equal(value, last(tmp_path / "parts")["ema"][name]), name
