@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -25,6 +26,8 @@ from fetal_monai.report.html import write_report
 from fetal_monai.report.model_card import model_card
 from fetal_monai.report.tables import summary_table, write_evaluation
 
+logger = logging.getLogger(__name__)
+
 
 class EvaluationWriter(PredictionCollector):
     """Write what `fetal_monai.report` knows of a MONAI evaluator's run, when it completes.
@@ -41,7 +44,7 @@ class EvaluationWriter(PredictionCollector):
             and conformal sets are fitted on its predictions, and the files hold calibrated probabilities.
         calibration: "auto", "temperature", "vector" or "none", see `fit_calibration`.
         training: a collector with features whose evaluator has run on the training split. With features of `validation`
-            it gives the out-of-distribution score and its threshold.
+            it gives the out-of-distribution score and its threshold; if its images are too few, a warning.
         model_dir: the model folder. What was fitted is stored there, and the report shows its facts and explains errors
             with its network.
         report: write report.html.
@@ -135,8 +138,11 @@ class EvaluationWriter(PredictionCollector):
             labels = _done(self.training, "training").labels
             if self.training.features is None or self.validation.features is None:
                 raise InputError("evaluation", ["features are missing; give the collectors the network"])
-            distance = Mahalanobis.fit(self.training.features, labels)
-            threshold = outlier_threshold(distance.score(self.validation.features))
+            try:
+                distance = Mahalanobis.fit(self.training.features, labels)
+                threshold = outlier_threshold(distance.score(self.validation.features))
+            except InputError as error:  # too few images; the evaluation stands without it
+                logger.warning("no out-of-distribution score is fitted: %s", error)
         return Decisions(evaluation.calibration, evaluation.abstention, evaluation.conformal, distance, threshold)
 
     def _report(self, evaluation: Evaluation) -> Path:

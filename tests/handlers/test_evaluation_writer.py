@@ -150,6 +150,26 @@ def test_what_is_fitted_lands_in_the_model_folder_and_comes_back(tmp_path):
     assert len(Predictions.read_csv(tmp_path / "out" / "predictions_validation.csv")) == 60
 
 
+def test_training_images_too_few_for_a_distance_do_not_end_the_evaluation(tmp_path, caplog):
+    network = WithHead()
+    few = collector_of(2, network=network)
+    few.features, few.predictions = few.features[:3], few.predictions.subset([0, 1, 2])
+    writer = EvaluationWriter(
+        tmp_path,
+        NAMES,
+        network=network,
+        validation=collector_of(1, network=network),
+        training=few,
+        report=False,
+        quiet=True,
+    )
+    engine = evaluator(writer)
+    engine.network = network
+    engine.run()
+    assert "no out-of-distribution score is fitted: features: 1 problem" in caplog.text
+    assert "out_of_distribution" not in json.loads(writer.paths["metrics"].read_text())
+
+
 def test_a_validation_that_has_not_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="validation split has not been run"):
         evaluator(EvaluationWriter(tmp_path, NAMES, validation=PredictionCollector(NAMES), quiet=True)).run()

@@ -1,0 +1,65 @@
+"""What `evaluating` fits and writes is what the Predictor does, whatever recipe the model was trained with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fetal_monai.dicom import FrameRef, index_dicom
+from fetal_monai.inference import Predictor
+
+
+def run(workflow, run_id: str, phantom: Path, out: Path, *configs: str, **override: Any) -> None:
+    flow = workflow(
+        "train",
+        "train.yaml",
+        *configs,
+        dataset_dir=str(phantom),
+        ckpt_dir=str(out / "model"),
+        output_dir=str(out / "eval"),
+        **override,
+    )
+    flow.run_id = run_id
+    flow.initialize()
+    flow.run()
+
+
+@pytest.fixture(scope="module")
+def averaged(workflow, phantom, tmp_path_factory) -> Path:
+    """A model folder with an average of the weights."""
+    out = tmp_path_factory.mktemp("averaged")
+    run(workflow, "training", phantom, out, "recipes/ema.yaml", max_epochs=1)
+    return out
+
+
+def test_an_averaged_model_is_evaluated_with_its_out_of_distribution_score(
+    workflow, phantom, averaged, tmp_path, class_names
+):
+    shutil.copytree(averaged / "model", tmp_path / "model")
+    run(workflow, "evaluating", phantom, tmp_path, "recipes/ema.yaml", "evaluate.yaml")
+    table = pd.read_csv(tmp_path / "eval/predictions.csv", dtype={"SOPInstanceUID": str})
+    files = index_dicom(phantom)
+    frames = [FrameRef(files[uid].path, frame) for uid, frame in zip(table.SOPInstanceUID, table.frame, strict=True)]
+    found = list(Predictor(tmp_path / "model", device="cpu").predict(frames))
+    np.testing.assert_allclose([item.probabilities for item in found], table[class_names], atol=1e-5)
+    metrics = json.loads((tmp_path / "eval/metrics.json").read_text())
+    assert all(item.ood_score > 0 for item in found)
+    assert metrics["out_of_distribution"]["flagged"] == pytest.approx(np.mean([f.out_of_distribution for f in found]))
+
+
+def test_without_training_images_there_is_no_score_and_a_word_about_it(workflow, phantom, averaged, tmp_path, capfd):
+    labels = pd.read_csv(phantom / "annotations.csv", dtype=str)
+    labels[labels["split"] != "train"].to_csv(tmp_path / "annotations.csv", index=False)
+    shutil.copytree(averaged / "model", tmp_path / "model")
+    csv = str(tmp_path / "annotations.csv")
+    run(workflow, "evaluating", phantom, tmp_path, "evaluate.yaml", annotations=csv)
+    assert "the split train has no images: no out-of-distribution score is fitted" in capfd.readouterr().out
+    assert (tmp_path / "model/decisions.json").exists()
+    assert not (tmp_path / "model/ood.npz").exists()
+    assert "out_of_distribution" not in json.loads((tmp_path / "eval/metrics.json").read_text())
