@@ -31,7 +31,7 @@ BEGIN, END = "<!-- benchmarks/networks.py: begin -->", "<!-- benchmarks/networks
 def build(path: Path) -> tuple[torch.nn.Module, list[int], list[int] | None]:
     """Return the network of an overlay and the sides of its views."""
     parser = ConfigParser()
-    parser.read_config(path)
+    parser.read_config([path.parents[1] / "train.yaml", path])
     parser["num_classes"] = 16
     network = parser.get_parsed_content("network_def").eval()
     return network, parser["detailed_size"], parser["shallow_size"]

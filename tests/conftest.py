@@ -51,4 +51,6 @@ network_def:
   shallow: {_target_: fetal_monai.networks.ResNetBackbone, depth: 18}
   detailed: {_target_: fetal_monai.networks.EfficientNetBackbone, variant: lite0}
   shallow_size: "@shallow_size"
+  auxiliary_heads: "@auxiliary_heads"
+  freeze_backbones: "@freeze_backbones"
 """

@@ -5,6 +5,7 @@ from fetal_monai.networks.densenet import DenseNetBackbone
 from fetal_monai.networks.efficientnet import EfficientNetBackbone
 from fetal_monai.networks.imagenet import load_imagenet
 from fetal_monai.networks.monai_backbone import MonaiBackbone
+from fetal_monai.networks.options import check_options
 from fetal_monai.networks.reference import load_reference_checkpoint
 from fetal_monai.networks.resnet import ResNetBackbone
 
@@ -15,6 +16,7 @@ __all__ = [
     "MonaiBackbone",
     "ResNetBackbone",
     "SingleBranchClassifier",
+    "check_options",
     "load_imagenet",
     "load_reference_checkpoint",
 ]

@@ -32,11 +32,11 @@ def randomise() -> Callable[..., nn.Module]:
 
 @pytest.fixture
 def overlay() -> Callable[..., ConfigParser]:
-    """Parse a network's overlay on its own, without the configuration of a training."""
+    """Parse a network's overlay, laid over the configuration of a training."""
 
     def parse(name: str, num_classes: int = 16) -> ConfigParser:
         parser = ConfigParser()
-        parser.read_config(CONFIGS / "networks" / f"{name}.yaml")
+        parser.read_config([CONFIGS / "train.yaml", CONFIGS / "networks" / f"{name}.yaml"])
         parser["num_classes"] = num_classes
         return parser
 

@@ -198,9 +198,11 @@ def model_overrides(facts: ModelFacts, folder: Path) -> dict[str, Any]:
         "expanduser": False,
     }
     views = [record for record in facts.preprocessing if record["_target_"].endswith(VIEWS)]
+    # What the model leaves off, a recipe may switch on; auxiliary heads are weights, and those are the model's own.
+    off = {name: f"@{name}" for name in ("dropout", "freeze_backbones") if not facts.network.get(name, True)}
     return {
         "class_names": facts.class_names,
-        "network_def": facts.network,
+        "network_def": {**facts.network, **off},
         "preprocessing": [load, *(record for record in facts.preprocessing if record not in views)],
         "views": views,
         "pretrained": {

@@ -1,0 +1,50 @@
+"""The options that recipes switch on, checked against the network that was built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from fetal_monai.errors import FetalMonaiError
+
+_RECIPES = {
+    "auxiliary_heads": "recipes/auxiliary_heads.yaml",
+    "freeze_backbones": "recipes/frozen_backbones.yaml",
+}
+
+
+def check_options(network: nn.Module, **options: Any) -> None:
+    """Refuse an option that the network was not built with, before a training runs without it.
+
+    A recipe sets a key of the configuration; it acts on those networks only whose `network_def` refers to the key.
+
+    Args:
+        network: one whose class derives from `Recorded`; others have none of the options.
+        options: by name, as the configuration has them; those that are off or zero are no matter.
+
+    Raises:
+        FetalMonaiError: if one is on and the network has no such option, or was built with another value.
+
+    Example:
+        >>> from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
+        >>> network = SingleBranchClassifier(16, ResNetBackbone(18), freeze_backbones=True)
+        >>> check_options(network, freeze_backbones=True, auxiliary_heads=False)
+        >>> check_options(network, auxiliary_heads=True)
+        Traceback (most recent call last):
+        ...
+        fetal_monai.errors.FetalMonaiError: auxiliary_heads is True (recipes/auxiliary_heads.yaml), but \
+SingleBranchClassifier has no such option; leave it out, or choose another network
+    """
+    built: dict[str, Any] = getattr(network, "config", {})
+    kind = type(network).__name__
+    for name, value in options.items():
+        if not value or built.get(name) == value:
+            continue
+        said = f"{name} is {value} ({_RECIPES.get(name, 'from the configuration')})"
+        if name in built:
+            raise FetalMonaiError(
+                f'{said}, but {kind} was built with {built[name]}; leave it out, or write {name}: "@{name}" into '
+                "the network_def of the network's overlay"
+            )
+        raise FetalMonaiError(f"{said}, but {kind} has no such option; leave it out, or choose another network")
