@@ -41,11 +41,14 @@ def effective_number_weights(
     return _scaled(weights)
 
 
-def inverse_frequency_weights(class_counts: Sequence[int], *, class_names: Sequence[str] | None = None) -> torch.Tensor:
-    """Weigh each class by 1 / n_c, scaled to sum to the number of classes.
+def inverse_frequency_weights(
+    class_counts: Sequence[int], power: float = 1.0, *, class_names: Sequence[str] | None = None
+) -> torch.Tensor:
+    """Weigh each class by n_c ** -power, scaled to sum to the number of classes.
 
     Args:
         class_counts: training images of each class, all above 0.
+        power: in [0, 1]: 0 gives all ones, 0.5 the inverse square root, 1 the inverse frequency.
         class_names: names for the errors.
 
     Returns:
@@ -53,12 +56,17 @@ def inverse_frequency_weights(class_counts: Sequence[int], *, class_names: Seque
 
     Raises:
         InputError: if a class has no training image.
+        FetalMonaiError: if `power` is out of range.
 
     Example:
         >>> inverse_frequency_weights([90, 10])
         tensor([0.2000, 1.8000])
+        >>> inverse_frequency_weights([90, 10], power=0.5)
+        tensor([0.5000, 1.5000])
     """
-    return _scaled(1 / checked_counts(class_counts, class_names))
+    if not 0 <= power <= 1:
+        raise FetalMonaiError(f"power is {power}; it must be in [0, 1]")
+    return _scaled(checked_counts(class_counts, class_names) ** -power)
 
 
 def ldam_margins(

@@ -186,6 +186,8 @@ def test_weights_closed_forms():
     assert weights.tolist() == pytest.approx([3 * value / sum(raw) for value in raw])
     assert effective_number_weights([4, 2, 1], beta=0.0).tolist() == [1, 1, 1]
     assert inverse_frequency_weights([4, 2, 1]).tolist() == pytest.approx([3 / 7, 6 / 7, 12 / 7])
+    assert inverse_frequency_weights([16, 4, 1], 0.5).tolist() == pytest.approx([3 / 7, 6 / 7, 12 / 7])
+    assert inverse_frequency_weights([16, 4, 1], 0).tolist() == [1, 1, 1]
     assert ldam_margins([16, 1], 0.4).tolist() == pytest.approx([0.2, 0.4])
 
 
@@ -198,6 +200,27 @@ def test_weights_are_finite_ordered_and_sum_to_the_classes(counts, beta):
     assert sum(weights) == pytest.approx(len(counts), rel=1e-4)
     by_count = [weight for _, weight in sorted(zip(counts, weights, strict=True), key=lambda pair: (pair[0], -pair[1]))]
     assert by_count == sorted(by_count, reverse=True)
+
+
+@given(
+    counts=st.lists(st.integers(1, 10**7), min_size=2, max_size=20),
+    power=st.floats(0, 1),
+    factor=st.integers(2, 100),
+)
+def test_powers_of_the_counts(counts, power, factor):
+    """The ratio of two weights is the ratio of their counts to that power, whatever the size of the data."""
+    weights = inverse_frequency_weights(counts, power)
+    assert weights.sum().item() == pytest.approx(len(counts), rel=1e-4)
+    ratios = [(counts[0] / count) ** power for count in counts]
+    assert (weights / weights[0]).tolist() == pytest.approx(ratios, rel=1e-4)
+    torch.testing.assert_close(inverse_frequency_weights([factor * n for n in counts], power), weights)
+
+
+def test_on_few_images_beta_0_9999_is_the_inverse_frequency_within_one_percent():
+    counts = [208, 130, 116, 95, 60, 46, 17, 6]
+    torch.testing.assert_close(
+        effective_number_weights(counts, 0.9999), inverse_frequency_weights(counts), rtol=0.01, atol=0
+    )
 
 
 def test_beta_near_one_is_the_inverse_frequency():
@@ -227,6 +250,9 @@ def test_class_without_images_is_named(use):
 def test_wrong_arguments_are_named():
     for make, message in (
         (lambda: effective_number_weights([1], 1.0), "beta is 1.0"),
+        (lambda: inverse_frequency_weights([1], -0.5), r"power is -0.5; it must be in \[0, 1\]"),
+        (lambda: inverse_frequency_weights([1], 1.5), "power is 1.5"),
+        (lambda: inverse_frequency_weights([1], float("nan")), "power is nan"),
         (lambda: FocalLoss([1, 2], gamma=-1), "gamma is -1"),
         (lambda: LDAMFocalLoss([1, 2], gamma=-1), "gamma is -1"),
         (lambda: LDAMLoss([1, 2], scale=0), "scale 0"),
