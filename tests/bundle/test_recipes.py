@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
 from monai.data import DistributedWeightedRandomSampler
 
 from fetal_monai.losses import effective_number_weights
@@ -172,6 +174,39 @@ def test_class_aware_sampling_of_several_processes(workflow, phantom, tmp_path):
     assert set(shares[0]) | set(shares[1]) == set(range(len(dataset)))
     drawn = Counter(dataset.data[index]["label"] for index in shares[0] + shares[1])
     assert set(drawn) == set(range(16))
+
+
+def test_deferred_weights_come_in_a_short_training_too(workflow, phantom, tmp_path):
+    one = {"train#trainer#epoch_length": 1, "validate#evaluator#epoch_length": 1}
+    flow = start(workflow, phantom, tmp_path, ["drw"], max_epochs=5, **one)
+    get = flow.parser.get_parsed_content
+    weights = []
+    get("train#trainer").add_event_handler(Events.EPOCH_COMPLETED, lambda: weights.append(get("loss").weight.clone()))
+    flow.run()
+    assert [bool((weight == 1).all()) for weight in weights] == [True, True, True, True, False]
+    torch.testing.assert_close(weights[-1], effective_number_weights(get("class_counts"), 0.9999))
+
+
+@pytest.mark.parametrize(("epochs", "equal"), [(1, 0), (2, 1), (12, 9), (100, 80)])
+def test_the_last_epochs_never_have_equal_weights(root, epochs, equal):
+    parser = ConfigParser()
+    parser.read_config([str(root / f"bundle/configs/{name}.yaml") for name in ("train", "recipes/drw")])
+    parser["max_epochs"] = epochs
+    assert parser.get_parsed_content("drw_epoch") == equal
+
+
+def test_the_quick_recipe_has_the_loss_of_square_roots(workflow, root, phantom, tmp_path):
+    quick, overlay, default = (
+        yaml.safe_load((root / f"bundle/configs/{name}.yaml").read_text())["loss"]
+        for name in ("recipes/quick", "losses/square_root", "train")
+    )
+    assert quick == overlay
+    assert default["_target_"] == "fetal_monai.losses.LDAMFocalLoss"
+    get = start(workflow, phantom, tmp_path, ["quick"]).parser.get_parsed_content
+    loss, counts = get("loss"), np.array(get("class_counts"))
+    assert loss.label_smoothing == 0.1
+    expected = 16 * counts**-0.5 / (counts**-0.5).sum()
+    np.testing.assert_allclose(loss.weight.cpu(), expected, rtol=1e-6)
 
 
 def test_reference_recipe_builds(workflow, phantom, tmp_path):
