@@ -7,10 +7,13 @@ from typing import Any
 from torch import nn
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.recorded import TARGET
 
 _RECIPES = {
     "auxiliary_heads": "recipes/auxiliary_heads.yaml",
     "freeze_backbones": "recipes/frozen_backbones.yaml",
+    "frozen_norm_stages": "recipes/best.yaml",
+    "average_flips": "recipes/best.yaml",
 }
 
 
@@ -21,7 +24,8 @@ def check_options(network: nn.Module, **options: Any) -> None:
 
     Args:
         network: one whose class derives from `Recorded`; others have none of the options.
-        options: by name, as the configuration has them; those that are off or zero are no matter.
+        options: by name, as the configuration has them, of the classifier or of its backbones; those that are off or
+            zero are no matter.
 
     Raises:
         FetalMonaiError: if one is on and the network has no such option, or was built with another value.
@@ -37,14 +41,16 @@ def check_options(network: nn.Module, **options: Any) -> None:
 SingleBranchClassifier has no such option; leave it out, or choose another network
     """
     built: dict[str, Any] = getattr(network, "config", {})
+    backbones = [record for record in built.values() if isinstance(record, dict) and TARGET in record]
     kind = type(network).__name__
     for name, value in options.items():
-        if not value or built.get(name) == value:
+        found = [record[name] for record in (built, *backbones) if name in record]
+        if not value or (found and all(one == value for one in found)):
             continue
         said = f"{name} is {value} ({_RECIPES.get(name, 'from the configuration')})"
-        if name in built:
+        if found:
             raise FetalMonaiError(
-                f'{said}, but {kind} was built with {built[name]}; leave it out, or write {name}: "@{name}" into '
+                f'{said}, but {kind} was built with {found[0]}; leave it out, or write {name}: "@{name}" into '
                 "the network_def of the network's overlay"
             )
         raise FetalMonaiError(f"{said}, but {kind} has no such option; leave it out, or choose another network")

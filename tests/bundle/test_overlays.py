@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser
 
 from fetal_monai.console import find_user_error
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.networks import EfficientNetBackbone, check_options
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
 NETWORKS = sorted(path.stem for path in (CONFIGS / "networks").glob("*.yaml"))
@@ -55,6 +56,26 @@ def test_dropout_reaches_every_network(name, tmp_path):
     parser.read_config([CONFIGS / "train.yaml", tmp_path / "dropout.yaml", CONFIGS / f"networks/{name}.yaml"])
     with torch.device("meta"):
         assert parser.get_parsed_content("network_def").dropout.p == 0.25
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_flips_and_frozen_norm_stages_reach_every_network_that_has_them(name, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("average_flips: true\nfrozen_norm_stages: 2\n")
+    parser = ConfigParser()
+    parser.read_config([CONFIGS / "train.yaml", tmp_path / "recipe.yaml", CONFIGS / f"networks/{name}.yaml"])
+    with torch.device("meta"):
+        network = parser.get_parsed_content("network_def")
+    check_options(network, average_flips=True)
+    efficient = [branch for branch in network._backbones() if isinstance(branch, EfficientNetBackbone)]
+    for branch in efficient:
+        assert not branch.train()._bn0.training
+    if efficient:
+        check_options(network, frozen_norm_stages=2)
+    else:
+        with pytest.raises(
+            FetalMonaiError, match=r"frozen_norm_stages is 2 \(recipes/best.yaml\), but \w+ has no such"
+        ):
+            check_options(network, frozen_norm_stages=2)
 
 
 @pytest.mark.parametrize(
