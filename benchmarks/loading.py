@@ -38,6 +38,7 @@ from pydicom.pixels import convert_color_space  # noqa: E402
 from pydicom.uid import JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage, generate_uid  # noqa: E402
 
 from fetal_monai.dicom import FrameRef, UltrasoundReader  # noqa: E402
+from fetal_monai.shallow_view import shallow_view  # noqa: E402
 from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed, resize_frame  # noqa: E402
 from fetal_monai.transforms.dual_resolution import standardise  # noqa: E402
 
@@ -99,7 +100,7 @@ TRANSFORMS = (
     LoadImaged("image", reader=UltrasoundReader(), dtype=np.uint8, expanduser=False),
     ResizeFramed("image", size=BASE, only_shrink=True),
     MaskBannerd("image"),
-    DualResolutiond("image", detailed_size=DETAILED, shallow_size=SHALLOW),
+    DualResolutiond("image", detailed_size=DETAILED, shallow_size=SHALLOW, shallow_from="detailed"),
 )
 
 
@@ -113,7 +114,8 @@ def ours(item: dict[str, Any]) -> dict[str, Any]:
 def bare(jpeg: bytes) -> list[torch.Tensor]:
     """Decoding and both views, without DICOM, MONAI and banner: no reader can go below it with these libraries."""
     frame = torch.from_numpy(simplejpeg.decode_jpeg(jpeg, "RGB", strict=False)).permute(2, 0, 1)
-    return [standardise(resize_frame(frame, size), (0.5,) * 3, (0.5,) * 3) for size in (DETAILED, SHALLOW)]
+    detailed = standardise(resize_frame(frame, DETAILED), (0.5,) * 3, (0.5,) * 3)
+    return [detailed, shallow_view(detailed[None], list(SHALLOW))[0]]
 
 
 def race(

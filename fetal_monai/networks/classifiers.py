@@ -11,6 +11,7 @@ from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.recorded import Recorded
+from fetal_monai.shallow_view import shallow_view
 
 # TorchScript reads annotations itself and knows Optional and Union better than their newer spelling.
 Logits = Union[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]  # noqa: UP007
@@ -123,8 +124,9 @@ class DualBranchClassifier(_Classifier):
         """Classify.
 
         Args:
-            image: the fine view, float (B, 3, H, W), scaled to [-1, 1].
-            image_shallow: the coarse view, likewise; derived from `image`, antialiased, when absent.
+            image: the fine view, float (B, 3, H, W), standardised as the backbones' weights expect it.
+            image_shallow: the coarse view, likewise; derived from `image` by `shallow_view` when absent, as
+                `DualResolutiond(shallow_from="detailed")` derives it.
 
         Returns:
             Logits (B, C). In eager training with auxiliary heads: the three logits of the fused head, the coarse and
@@ -168,11 +170,7 @@ class DualBranchClassifier(_Classifier):
         image_shallow: Optional[torch.Tensor],  # noqa: UP045
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if image_shallow is None:
-            # In float32, because the antialiased resize exists in no shorter type on a CPU.
-            resized = nn.functional.interpolate(
-                image.float(), size=self.shallow_size, mode="bilinear", align_corners=False, antialias=True
-            )
-            image_shallow = resized.to(image.dtype)
+            image_shallow = shallow_view(image, self.shallow_size)
         return _pool(self.backbone_shallow(image_shallow)), _pool(self.backbone_detailed(image))
 
     def _fuse(self, shallow: torch.Tensor, detailed: torch.Tensor) -> torch.Tensor:

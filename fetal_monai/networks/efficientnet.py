@@ -172,7 +172,7 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         return self
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map float (B, in_channels, H, W), scaled to [-1, 1], to (B, out_channels, ceil(H / 32), ceil(W / 32))."""
+        """Map float (B, in_channels, H, W) to (B, out_channels, ceil(H / 32), ceil(W / 32))."""
         x = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(image))))
         x = self._blocks(x)
         features: torch.Tensor = self._swish(self._bn1(self._conv_head(self._conv_head_padding(x))))

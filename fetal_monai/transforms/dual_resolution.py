@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from monai.config import KeysCollection
@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from fetal_monai.recorded import Recorded
+from fetal_monai.shallow_view import shallow_view
 from fetal_monai.transforms.resize import interleaved, planar, resize_frame
 
 SHALLOW_POSTFIX = "_shallow"
@@ -50,8 +51,14 @@ class DualResolutiond(Recorded, MapTransform):
         shallow_size: (height, width) of the shallow view, or None to make none (single-branch networks).
         mean: per channel, of values in 0..1.
         std: per channel.
-        antialias: filter before shrinking. False is the reference's plain bilinear sampling.
+        antialias: filter before shrinking the frame. False is the reference's plain bilinear sampling.
+        shallow_from: "detailed" makes the shallow view from the finished detailed one, by the function with which the
+            network does when it is given one view: to the bit what an export with one input sees. "frame" resizes the
+            frame a second time, as the reference does.
         allow_missing_keys: skip absent keys.
+
+    Raises:
+        ValueError: if `shallow_from` is neither.
 
     Example:
         >>> frame = torch.zeros(3, 852, 1136, dtype=torch.uint8)
@@ -69,14 +76,18 @@ class DualResolutiond(Recorded, MapTransform):
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
         antialias: bool = True,
+        shallow_from: Literal["frame", "detailed"] = "frame",  # what records from before it existed stand for
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        if shallow_from not in {"frame", "detailed"}:
+            raise ValueError(f"shallow_from is {shallow_from!r}; give 'frame' or 'detailed'")
         self.detailed_size = (int(detailed_size[0]), int(detailed_size[1]))
         self.shallow_size = (int(shallow_size[0]), int(shallow_size[1])) if shallow_size is not None else None
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.antialias = antialias
+        self.shallow_from = shallow_from
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return `data` with the detailed view under each key and the shallow view beside it."""
@@ -88,7 +99,11 @@ class DualResolutiond(Recorded, MapTransform):
             detailed = self._view(plain, self.detailed_size)
             result[key] = detailed if meta is None else MetaTensor(detailed, meta=meta, applied_operations=[])
             if self.shallow_size is not None:
-                result[f"{key}{SHALLOW_POSTFIX}"] = self._view(plain, self.shallow_size)
+                result[f"{key}{SHALLOW_POSTFIX}"] = (
+                    self._view(plain, self.shallow_size)
+                    if self.shallow_from == "frame"
+                    else shallow_view(detailed[None], list(self.shallow_size))[0]
+                )
         return result
 
     def _view(self, frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

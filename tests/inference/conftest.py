@@ -39,7 +39,12 @@ def write_model(folder: Path, network: torch.nn.Module, class_names: list[str]) 
         [
             ResizeFramed("image", size=SIZES["base_size"], only_shrink=True),
             MaskBannerd("image", fraction=0.0798),
-            DualResolutiond("image", detailed_size=SIZES["detailed_size"], shallow_size=SIZES["shallow_size"]),
+            DualResolutiond(
+                "image",
+                detailed_size=SIZES["detailed_size"],
+                shallow_size=SIZES["shallow_size"],
+                shallow_from="detailed",
+            ),
         ]
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from monai.transforms import Resize
 from torch.nn import functional
 
 from fetal_monai.recorded import rebuild
+from fetal_monai.shallow_view import shallow_view
 from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed, mask_banner, resize_frame
 from fetal_monai.transforms.dual_resolution import standardise
 from fetal_monai.transforms.resize import interleaved, planar
@@ -175,6 +176,7 @@ def test_floating_point_frames_give_the_same_views_as_bytes():
         ResizeFramed("image", size=[33, 44]),
         MaskBannerd("image", fraction=0.25, fill=[1, 2, 3]),
         DualResolutiond("image", [32, 32], [16, 24], mean=[0.4] * 3, std=[0.2] * 3, antialias=False),
+        DualResolutiond("image", [32, 32], [16, 24], shallow_from="detailed"),
     ],
     ids=lambda transform: type(transform).__name__,
 )
@@ -183,3 +185,18 @@ def test_a_rebuilt_transform_does_the_same(transform):
     again = rebuild(transform.config)
     for key, value in transform(data).items():
         assert torch.equal(value, again(data)[key])
+
+
+def test_an_unknown_source_of_the_shallow_view_is_refused():
+    with pytest.raises(ValueError, match="give 'frame' or 'detailed'"):
+        DualResolutiond("image", (20, 20), (9, 9), shallow_from="image")
+
+
+@given(SIDES, SIDES, SIDES, SIDES, st.integers(1, 5))
+def test_the_shallow_view_of_an_image_does_not_depend_on_its_batch(height, width, new_height, new_width, count):
+    images = torch.stack([frame_of(height, width, seed).float() / 100 - 1 for seed in range(count)])
+    together = shallow_view(images, [new_height, new_width])
+    for image, view in zip(images, together, strict=True):
+        assert torch.equal(shallow_view(image[None], [new_height, new_width])[0], view)
+    half = shallow_view(images.half(), [new_height, new_width])
+    assert half.dtype == torch.float16
