@@ -114,14 +114,18 @@ class Mahalanobis:
         rest = (centred**2).sum(axis=1) - (along**2).sum(axis=1)
         return np.asarray((along**2 / self.variances).sum(axis=1) + np.maximum(rest, 0) / self.noise)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write an .npz of float32 arrays, whole or not at all.
 
         Args:
             path: the file, beside the checkpoint that it belongs to; must end in .npz.
+            half: directions, which make up most of its size, in float16. Scores then agree within 0.1 %, and within 5 %
+                where features hardly differ within a class.
         """
         with atomic_path(path) as temporary:
             arrays: dict[str, Any] = {name: np.float32(getattr(self, name)) for name in ARRAYS}
+            if half:  # the others are small, and their rounding would count
+                arrays["directions"] = np.float16(arrays["directions"])
             np.savez(temporary, **arrays)
 
     @classmethod
@@ -142,7 +146,8 @@ class Mahalanobis:
                 means, directions, variances, noise = (arrays[name].astype(np.float64) for name in ARRAYS)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(path, [f"is no out-of-distribution model ({error}); fit it again"]) from error
-        return cls(means, directions, variances, float(noise))
+        # Rounding leaves directions a little longer or shorter than 1, which counts much against the small noise.
+        return cls(means, np.linalg.qr(directions.T)[0].T, variances, float(noise))
 
 
 def _unit(features: ArrayLike) -> NDArray[np.float64]:

@@ -77,6 +77,47 @@ def test_the_file_comes_back(tmp_path):
             Mahalanobis.load(tmp_path / name)
 
 
+def fitted(dimensions: int) -> tuple[Mahalanobis, np.ndarray]:
+    """As networks' features are: positive, correlated, most of their variance in few directions."""
+    rng = np.random.default_rng(dimensions)
+    labels = rng.integers(0, 8, 600)
+    basis = rng.normal(size=(dimensions, dimensions)) / np.sqrt(dimensions)
+    spread = rng.normal(size=(600, dimensions)) * 10 / np.arange(1, dimensions + 1)
+    features = np.maximum(rng.normal(size=(8, dimensions))[labels] + spread @ basis, 0)
+    return Mahalanobis.fit(features[:400], labels[:400]), features[400:]
+
+
+@pytest.mark.parametrize(("dimensions", "size"), [(1280, 210_000), (2560, 415_000)])
+def test_in_half_precision_the_file_is_half_as_large_and_scores_agree_within_a_thousandth(tmp_path, dimensions, size):
+    model, queries = fitted(dimensions)
+    model.save(tmp_path / "whole.npz")
+    model.save(tmp_path / "half.npz", half=True)
+    assert (tmp_path / "half.npz").stat().st_size < size
+    assert (tmp_path / "half.npz").stat().st_size < 0.57 * (tmp_path / "whole.npz").stat().st_size
+    for name, tolerance in (("whole", 1e-5), ("half", 1e-3)):
+        found = Mahalanobis.load(tmp_path / f"{name}.npz").score(queries)
+        np.testing.assert_allclose(found, model.score(queries), rtol=tolerance)
+
+
+def test_rounding_of_the_directions_does_not_count(tmp_path):
+    """Few directions and hardly any noise: their rounded lengths would weigh more than the noise."""
+    rng = np.random.default_rng(0)
+    features = 1 + 0.01 * rng.normal(size=(200, 3)) @ rng.normal(size=(3, 1280)) + 1e-5 * rng.normal(size=(200, 1280))
+    model = Mahalanobis.fit(features[:150], np.zeros(150, int), components=3)
+    model.save(tmp_path / "ood.npz", half=True)
+    np.testing.assert_allclose(
+        Mahalanobis.load(tmp_path / "ood.npz").score(features[150:]), model.score(features[150:]), rtol=0.05
+    )
+
+
+def test_files_of_before_still_load(tmp_path):
+    """Written as the first version did."""
+    model, queries = fitted(64)
+    arrays = {name: np.float32(getattr(model, name)) for name in ("means", "directions", "variances", "noise")}
+    np.savez(tmp_path / "ood.npz", **arrays)
+    np.testing.assert_allclose(Mahalanobis.load(tmp_path / "ood.npz").score(queries), model.score(queries), rtol=1e-5)
+
+
 def test_the_threshold_accepts_what_it_says():
     scores = np.random.default_rng(0).normal(size=1000)
     assert (scores <= outlier_threshold(scores, accepted=0.95)).mean() == pytest.approx(0.95, abs=0.002)
