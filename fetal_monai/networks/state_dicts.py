@@ -12,6 +12,8 @@ from torch import nn
 
 from fetal_monai.errors import InputError
 
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # how a file of torch.save begins, since 1.6 and before
+_DAMAGED = "it is no checkpoint of torch.save, or it is damaged or cut off; copy it again"
 _SHOWN = 4  # keys listed of each kind
 
 
@@ -31,13 +33,19 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise InputError(path, ["there is no such file; check the path"])
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            began_as_torch_does = file.read(len(_ZIP)).startswith((_ZIP, _PICKLE))
+        content = torch.load(path, map_location="cpu", weights_only=True) if began_as_torch_does else None
     except pickle.UnpicklingError as error:
         cause = "it holds pickled Python objects, which can run code when loaded, or it is damaged"
         remedy = "save the state dict alone, on a machine that may trust the file: torch.save(model.state_dict(), path)"
         raise InputError(path, [f"{cause}; {remedy}"]) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(path, ["it is no checkpoint of torch.save, or it is damaged; copy it again"]) from error
+    except OSError as error:
+        raise InputError(path, [f"it cannot be read ({error.strerror or error}); look at its permissions"]) from error
+    except Exception as error:  # torch lets through whatever a damaged file leads to
+        raise InputError(path, [_DAMAGED]) from error
+    if not began_as_torch_does:
+        raise InputError(path, [_DAMAGED])
     for key in ("state_dict", "model", "network"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

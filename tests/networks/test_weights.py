@@ -1,13 +1,17 @@
 """Weights in: from the public layouts, from ImageNet files, from the reference's checkpoints; and what is refused."""
 
 import hashlib
+import io
 import pickle
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 import typer.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
@@ -369,6 +373,37 @@ def test_unsafe_and_broken_checkpoints_are_refused(content, message, tmp_path, c
     with pytest.raises(InputError, match=message):
         read_state_dict(path)
     assert "must not run" not in capsys.readouterr().out
+
+
+SMALL = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).state_dict()
+
+
+@given(st.floats(0, 1, exclude_max=True), st.sampled_from(["zip", "older"]), st.booleans(), st.integers(1, 255))
+def test_a_checkpoint_cut_off_or_changed_anywhere_is_never_a_traceback(place, kind, cut, flip):
+    buffer = io.BytesIO()
+    torch.save(SMALL, buffer, _use_new_zipfile_serialization=kind == "zip")
+    raw = bytearray(buffer.getvalue())
+    at = int(place * len(raw))
+    if cut:
+        del raw[at:]
+    else:
+        raw[at] ^= flip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.pt")
+        path.write_bytes(raw)
+        try:
+            read_state_dict(path)
+        except InputError:
+            return
+    assert not cut, "what is missing must be missed"
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"<!DOCTYPE html>"])
+def test_weights_that_are_none_are_told_as_such(content, tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no checkpoint of torch.save, or it is damaged or cut off; copy it again"):
+        read_state_dict(path)
 
 
 def test_import_names_the_known_networks(tmp_path):
