@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from os import PathLike, fspath
 
 MAX_PROBLEMS_SHOWN = 50
+OTHER_CLASSES = "train a model of your own for other classes (README, 'Your own data')"
+"""The remedy wherever someone asks a model about classes that it does not have."""
 
 
 class FetalMonaiError(Exception):

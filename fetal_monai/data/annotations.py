@@ -13,7 +13,7 @@ import pandas as pd
 from fetal_monai.data.file_lookup import FileLookup
 from fetal_monai.dicom import FrameRef
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.errors import InputError
+from fetal_monai.errors import OTHER_CLASSES, InputError
 
 REQUIRED_COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame")
 SPLITS = ("train", "val", "test")
@@ -169,7 +169,10 @@ def _label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Pro
         if record["split"] not in SPLITS:
             problems.append((row, f"split '{record['split']}' is unknown; use {', '.join(SPLITS)}"))
         if name not in index:
-            problems.append((row, f"class '{name}' is not in the list of classes ({', '.join(class_names)})"))
+            known = ", ".join(class_names)
+            problems.append(
+                (row, f"class '{name}' is not in the list of classes ({known}); correct it, or {OTHER_CLASSES}")
+            )
         elif number != str(index[name]):
             problems.append((row, f"class_int {number!r} disagrees with class '{name}', which is {index[name]}"))
         if not _is_frame(record["frame"]):

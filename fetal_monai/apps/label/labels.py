@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fetal_monai.apps.label.sources import ImageFile
-from fetal_monai.errors import InputError
+from fetal_monai.errors import OTHER_CLASSES, InputError
 
 COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame", "patient_id")
 VAL_SHARE = 0.2
@@ -68,7 +68,10 @@ class ImageLabels:
         for number, name, class_int in items:
             frame = number
             if name not in class_names:
-                problems.append(f"class '{name}' is not in the list of classes ({', '.join(class_names)})")
+                known = ", ".join(class_names)
+                problems.append(
+                    f"class '{name}' is not in the list of classes ({known}); correct it, or {OTHER_CLASSES}"
+                )
             elif class_int is not None and class_int != list(class_names).index(name):
                 problems.append(f"class_int {class_int} disagrees with class '{name}'")
             try:
