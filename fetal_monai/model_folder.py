@@ -16,12 +16,13 @@ import torch
 from monai.transforms import Compose, LoadImaged
 
 import fetal_monai
-from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.errors import OTHER_CLASSES, FetalMonaiError, InputError
 from fetal_monai.files import atomic_path
+from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
 from fetal_monai.recorded import TARGET, Recorded, rebuild
+from fetal_monai.released import FACTS_FILE, FILES, check_files
 
 WEIGHTS_FILE = "model.pt"
-FACTS_FILE = "model.json"
 FORMAT = 1
 NOTICE = "Research software. Not a medical device: not for diagnosis, treatment or triage."
 _VERSIONS_OF = ("monai", "torch", "pytorch-ignite", "numpy", "pydicom", "opencv-python-headless", "simplejpeg")
@@ -37,6 +38,7 @@ class ModelFacts:
         preprocessing: the records of the transforms between the decoded frame and the network's views, in order.
         data: the fingerprint of the training data: counts per split and class, and a digest of the labels.
         software: versions and the revision of the source.
+        release: name, version, and sizes and digests of the files; empty but for what `write_release` wrote.
     """
 
     class_names: list[str]
@@ -44,6 +46,7 @@ class ModelFacts:
     preprocessing: list[dict[str, Any]]
     data: dict[str, Any] = field(default_factory=dict)
     software: dict[str, Any] = field(default_factory=dict)
+    release: dict[str, Any] = field(default_factory=dict)
 
 
 def describe_model(
@@ -155,11 +158,11 @@ def read_facts(folder: str | PathLike[str]) -> ModelFacts:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] > FORMAT:
             raise InputError(path, [f"format {content['format']} is newer than this version; update fetal_monai"])
-        return ModelFacts(**{name: content[name] for name in ModelFacts.__dataclass_fields__})
+        return ModelFacts(**{name: content[name] for name in ModelFacts.__dataclass_fields__ if name in content})
     except OSError:
         problem = "there is no such file; a model folder holds model.pt and model.json as training writes them"
         raise InputError(path, [problem]) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:  # a missing fact is a TypeError
         problem = f"not a description of a model ({error!r}); train again or restore the file"
         raise InputError(path, [problem]) from None
 
@@ -171,16 +174,16 @@ def load_model(folder: str | PathLike[str]) -> tuple[torch.nn.Module, Compose, M
         folder: the model folder.
 
     Returns:
-        The network in evaluation mode on the CPU, the preprocessing from a decoded frame (uint8 (3, H, W) under
-        `image`) to the network's views, and the facts.
+        The network in evaluation mode on the CPU, in float32 also where the file holds float16; the preprocessing from
+        a decoded frame (uint8 (3, H, W) under `image`) to the network's views; and the facts.
 
     Raises:
-        InputError: if a file is missing, or the weights do not fit the network.
+        InputError: if a file is missing or damaged, or the weights do not fit the network.
         FetalMonaiError: if the facts name classes that this version does not have.
     """
     facts = read_facts(folder)
     network: torch.nn.Module = rebuild(facts.network)
-    _load_state(network, Path(folder, WEIGHTS_FILE))
+    _load_state(network, folder, facts)
     preprocessing = Compose([rebuild(record) for record in facts.preprocessing])
     return network.eval(), preprocessing, facts
 
@@ -226,7 +229,8 @@ def load_weights(
     if list(class_names) != facts.class_names:
         problem = (
             f"the model knows {len(facts.class_names)} classes ({', '.join(facts.class_names)}), the configuration "
-            f"{len(class_names)} others ({', '.join(class_names)}); give the overlay of the training's data set"
+            f"{len(class_names)} others ({', '.join(class_names)}); give the overlay of the training's data set, or "
+            f"{OTHER_CLASSES}"
         )
         raise InputError(Path(folder, FACTS_FILE), [problem])
     if preprocessing is not None:
@@ -235,7 +239,7 @@ def load_weights(
         problems = _differences(trained, _describe_preprocessing(preprocessing))
         if problems:
             raise InputError(Path(folder, FACTS_FILE), problems)
-    _load_state(network, Path(folder, WEIGHTS_FILE))
+    _load_state(network, folder, facts)
 
 
 def _differences(trained: list[dict[str, Any]], configured: list[dict[str, Any]]) -> list[str]:
@@ -254,11 +258,17 @@ def _differences(trained: list[dict[str, Any]], configured: list[dict[str, Any]]
     ]
 
 
-def _load_state(network: torch.nn.Module, path: Path) -> None:
+def _load_state(network: torch.nn.Module, folder: str | PathLike[str], facts: ModelFacts) -> None:
+    path = Path(folder, WEIGHTS_FILE)
+    if not path.exists():
+        raise InputError(path, ["there is no such file; the model folder is incomplete"])
+    if listed := facts.release.get(FILES, {}).get(WEIGHTS_FILE):
+        check_files(
+            folder, {WEIGHTS_FILE: listed}, remedy="copy the released model again, or name another model folder"
+        )
+    weights = read_state_dict(path)
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise InputError(path, ["there is no such file; the model folder is incomplete"]) from None
-    except Exception as error:
-        problem = f"not the weights of this network ({str(error).splitlines()[0]}); give the training's network overlay"
-        raise InputError(path, [problem]) from error
+        load_strictly(network, weights, source=path)
+    except InputError as error:
+        problem = "not the weights of this network; give the training's network overlay"
+        raise InputError(path, [problem, *error.problems]) from None

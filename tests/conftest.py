@@ -54,3 +54,70 @@ network_def:
   auxiliary_heads: "@auxiliary_heads"
   freeze_backbones: "@freeze_backbones"
 """
+
+
+PLANES = ["Abdomen", "Femur", "Thorax", "Head (trans-thalamic)", "Head (trans-ventricular)", "Head (trans-cerebellum)"]
+PLANES += ["Cervix", "Other"]  # those of bundle/configs/datasets/fetal_planes.yaml
+
+
+@pytest.fixture(scope="session")
+def evaluated_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of the eight public planes as an evaluation leaves it; its random weights tell images apart."""
+    import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+    from monai.transforms import Compose  # noqa: PLC0415
+
+    from fetal_monai.inference.calibration import Calibration  # noqa: PLC0415
+    from fetal_monai.inference.decisions import Decisions  # noqa: PLC0415
+    from fetal_monai.metrics.ood import Mahalanobis  # noqa: PLC0415
+    from fetal_monai.metrics.selective import Abstention  # noqa: PLC0415
+    from fetal_monai.model_folder import describe_model, write_facts  # noqa: PLC0415
+    from fetal_monai.networks import DualBranchClassifier, EfficientNetBackbone  # noqa: PLC0415
+    from fetal_monai.released import describe_files  # noqa: PLC0415
+    from fetal_monai.transforms import DualResolutiond, ResizeFramed  # noqa: PLC0415
+
+    torch.manual_seed(0)
+    backbones = EfficientNetBackbone("lite0"), EfficientNetBackbone("lite0")
+    network = DualBranchClassifier(8, *backbones, shallow_size=[32, 32]).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # one batch, for it to know what it normalises: else all images look alike
+    blurred = torch.nn.functional.interpolate(torch.rand(40, 3, 6, 8) * 2 - 1, (48, 64), mode="bilinear")
+    with torch.no_grad():
+        network(blurred)
+        features = network.eval().forward_features(blurred)
+        network.head.weight.mul_(1 / features.std())
+    preprocessing = Compose(
+        [
+            ResizeFramed("image", size=[60, 80], only_shrink=True),
+            DualResolutiond("image", detailed_size=[48, 64], shallow_size=[32, 32]),
+        ]
+    )
+    folder = tmp_path_factory.mktemp("evaluated") / "planes"
+    folder.mkdir()
+    torch.save(network.state_dict(), folder / "model.pt")
+    item = {"SOPInstanceUID": "1.2", "frame": -1, "class": "Femur", "patient_id": "A"}
+    write_facts(folder, describe_model(network, preprocessing, PLANES, {"train": [item]}), {"epoch": 7})
+    Decisions(
+        Calibration("temperature", tuple(PLANES), (0.5,) * 8, (0.0,) * 8),
+        Abstention(0.1, 0.9, 0.3, 0.5, 0.08),
+        ood=Mahalanobis.fit(features.numpy(), np.arange(40) % 2, components=8),
+        ood_threshold=1.5,
+    ).write(folder, describe_files(folder, ["model.pt"])["model.pt"]["sha256"])
+    (folder / "last.pt").write_bytes(b"what a training resumes from")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stand_in(evaluated_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a release. Copy it before changing it."""
+    from fetal_monai.model_release import write_release  # noqa: PLC0415
+
+    return write_release(evaluated_model, tmp_path_factory.mktemp("released") / "fetal_planes", version="0.9")
+
+
+@pytest.fixture
+def released(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stand-in, in the place of the model that comes with the package."""
+    monkeypatch.setattr("fetal_monai.released.RELEASED", stand_in)
+    return stand_in

@@ -13,8 +13,9 @@ from monai.bundle import ConfigParser
 import fetal_monai
 from fetal_monai.errors import InputError
 from fetal_monai.files import atomic_path
-from fetal_monai.model_folder import FACTS_FILE, describe_model, write_facts
+from fetal_monai.model_folder import describe_model, write_facts
 from fetal_monai.networks.reference import load_reference_checkpoint
+from fetal_monai.released import FACTS_FILE
 
 
 def import_checkpoint(

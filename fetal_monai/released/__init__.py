@@ -1,0 +1,143 @@
+"""The model that comes with the package and is used when none is named; `fetal_monai.model_release` writes it.
+
+Its `model.json` lists the files with their sizes and digests, so that what an interrupted download, a checkout without
+its large files or a disk did to them is told as such. Importing this module needs neither torch nor MONAI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from fetal_monai.errors import InputError
+
+RELEASED = Path(__file__).parent / "fetal_planes"
+FACTS_FILE = "model.json"
+FILES = "files"
+_ELSE = "or name a model folder of your own"
+_REINSTALL = f"install fetal_monai again (pip install --force-reinstall --no-deps fetal_monai), {_ELSE}"
+_POINTER = b"version https://git-lfs"
+
+
+def released_model() -> Path:
+    """Find the released model, whole.
+
+    Returns:
+        Its folder. It is only to be read: it belongs to the installed package.
+
+    Raises:
+        InputError: if this installation has none, or a file of it is missing or damaged.
+
+    Example:
+        >>> from fetal_monai.inference import Predictor
+        >>> Predictor(released_model())  # the same as Predictor()  # doctest: +SKIP
+    """
+    if not RELEASED.is_dir() or not any(RELEASED.iterdir()):
+        problem = "no model comes with this installation; train one (README, 'Your own data') and name its folder"
+        raise InputError(RELEASED, [problem])
+    check_files(RELEASED, _release()[FILES], remedy=_REINSTALL)
+    return RELEASED
+
+
+def released_notice() -> str:
+    """Say in one line which model is used when none is named.
+
+    Returns:
+        Name, version, classes, and that it is no medical device.
+
+    Raises:
+        InputError: if there is no released model, or its description is damaged.
+    """
+    release = _release()
+    names = release["class_names"]
+    return (
+        f"Model: {release['name']} {release['version']}, which comes with fetal_monai; {len(names)} classes: "
+        f"{', '.join(names)}. Research software, not a medical device."
+    )
+
+
+def is_released(folder: str | PathLike[str]) -> bool:
+    """Whether a folder is that of the released model, which nothing may be written to.
+
+    Args:
+        folder: a model folder.
+    """
+    return Path(folder).resolve() == RELEASED.resolve()
+
+
+def describe_files(folder: str | PathLike[str], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """List files as `check_files` wants them.
+
+    Args:
+        folder: where they are.
+        names: of the files.
+
+    Returns:
+        `bytes` and `sha256` of each.
+    """
+    contents = {name: Path(folder, name).read_bytes() for name in names}
+    return {name: {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()} for name, raw in contents.items()}
+
+
+def check_files(folder: str | PathLike[str], files: Mapping[str, Mapping[str, Any]], *, remedy: str) -> None:
+    """Compare files with what is written of them.
+
+    Args:
+        folder: where they are.
+        files: from `describe_files`.
+        remedy: what to do about a difference.
+
+    Raises:
+        InputError: with a line for each file that is missing, cut off, a pointer of Git LFS or otherwise another.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "model.pt").write_bytes(b"weights")
+        >>> files = describe_files(folder, ["model.pt"])
+        >>> _ = (folder / "model.pt").write_bytes(b"wei")
+        >>> try:
+        ...     check_files(folder, files, remedy="copy it again")
+        ... except InputError as error:
+        ...     print(error.problems)
+        ['model.pt is cut off: 3 of 7 bytes; copy it again']
+    """
+    causes = {name: _cause(Path(folder, name), listed) for name, listed in files.items()}
+    problems = [f"{name} {cause}; {remedy}" for name, cause in causes.items() if cause]
+    if problems:
+        raise InputError(folder, problems)
+
+
+def _cause(path: Path, listed: Mapping[str, Any]) -> str | None:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    if hashlib.sha256(raw).hexdigest() == listed["sha256"]:
+        return None
+    if raw.startswith(_POINTER):
+        return "is a pointer of Git LFS in the file's place (in a checkout, `git lfs pull` fetches it)"
+    if len(raw) < listed["bytes"]:
+        return f"is cut off: {len(raw)} of {listed['bytes']} bytes"
+    return "is damaged: its SHA-256 is not the one in model.json"
+
+
+def _release() -> dict[str, Any]:
+    path = RELEASED / FACTS_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        release = {name: content["release"][name] for name in ("name", "version")}
+        files = {
+            name: {"bytes": int(listed["bytes"]), "sha256": str(listed["sha256"])}
+            for name, listed in content["release"][FILES].items()
+        }
+        return {**release, FILES: files, "class_names": list(content["class_names"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"is missing or damaged ({type(error).__name__}); {_REINSTALL}"
+        raise InputError(path, [problem]) from None
