@@ -10,6 +10,9 @@ from typer.core import TyperGroup
 
 import fetal_monai
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.released import released_model, released_notice
+
+_RELEASED = "by default the one that comes with fetal_monai"
 
 
 class _Commands(TyperGroup):
@@ -30,6 +33,15 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _model_folder(named: Path | None) -> Path:
+    """The model folder that is meant; the released one is announced beside what goes to stdout."""
+    if named is not None:
+        return named
+    folder = released_model()
+    typer.echo(released_notice(), err=True)
+    return folder
 
 
 @app.callback(invoke_without_command=True)
@@ -74,8 +86,8 @@ def phantom(
 def predict(
     inputs: Annotated[list[Path], typer.Argument(help="DICOM files, PNG or JPEG pictures, folders of them.")],
     *,
-    model: Annotated[Path, typer.Option(help="A model folder: model.pt and model.json, as training writes them.")],
     out: Annotated[Path, typer.Option(help="The folder to make: predictions.csv, predictions.json.")],
+    model: Annotated[Path | None, typer.Option(help=f"A model folder, as training writes it; {_RELEASED}.")] = None,
     sr: Annotated[bool, typer.Option("--sr", help="Write a DICOM structured report per study, too.")] = False,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; by default CUDA if there is one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
@@ -92,12 +104,13 @@ def predict(
 
     from fetal_monai.inference.batch import predict_to_folder  # noqa: PLC0415
 
+    folder = _model_folder(model)
     columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
         summary = predict_to_folder(
             inputs,
-            model,
+            folder,
             out,
             device=device,
             batch_size=batch_size,
@@ -165,9 +178,15 @@ def import_weights(
 def label(
     *,
     studies: Annotated[str, typer.Option(help="A folder of DICOM and PNG files, or the URL of a DICOMweb service.")],
-    model: Annotated[Path, typer.Option(help="The model folder to begin with; it is only read.")],
+    model: Annotated[
+        Path | None, typer.Option(help=f"The model folder to begin with, which is only read; {_RELEASED}.")
+    ] = None,
     workspace: Annotated[
-        Path | None, typer.Option(help="For trained versions, logs, downloads; by default beside the model folder.")
+        Path | None,
+        typer.Option(
+            help="For trained versions, logs, downloads; by default beside the model folder, or for the model that "
+            "comes with fetal_monai ./fetal_planes-label."
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only; 0 takes a free one.")] = 8000,
     config: Annotated[list[Path] | None, typer.Option(help="Overlays for training, such as recipes.")] = None,
@@ -176,7 +195,7 @@ def label(
     """Label images in the browser, helped by a model that learns from the labels: a MONAI Label server."""
     from fetal_monai.apps.label.server import serve  # noqa: PLC0415
 
-    serve(studies, model, workspace=workspace, port=port, bundle=bundle, overlays=config or ())
+    serve(studies, _model_folder(model), workspace=workspace, port=port, bundle=bundle, overlays=config or ())
 
 
 @app.command()

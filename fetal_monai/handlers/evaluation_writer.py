@@ -20,6 +20,7 @@ from fetal_monai.inference.decisions import Decisions
 from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
 from fetal_monai.metrics.predictions import UNKNOWN_LABEL, Predictions
 from fetal_monai.model_folder import WEIGHTS_FILE, read_facts
+from fetal_monai.released import is_released
 from fetal_monai.report.evaluation import Evaluation, evaluate
 from fetal_monai.report.gallery import explain_errors
 from fetal_monai.report.html import write_report
@@ -45,8 +46,8 @@ class EvaluationWriter(PredictionCollector):
         calibration: "auto", "temperature", "vector" or "none", see `fit_calibration`.
         training: a collector with features whose evaluator has run on the training split. With features of `validation`
             it gives the out-of-distribution score and its threshold; if its images are too few, a warning.
-        model_dir: the model folder. What was fitted is stored there, and the report shows its facts and explains errors
-            with its network.
+        model_dir: the model folder. What was fitted is stored there, but never in that of the released model, and the
+            report shows its facts and explains errors with its network.
         report: write report.html.
         quiet: print nothing.
 
@@ -126,7 +127,7 @@ class EvaluationWriter(PredictionCollector):
             validation.write_csv(self.paths["predictions_validation"])
         if self.report:
             self.paths["report"] = self._report(evaluation)
-        if validation is not None and self.model_dir is not None:
+        if validation is not None and self.model_dir is not None and not is_released(self.model_dir):
             digest = hashlib.sha256((self.model_dir / WEIGHTS_FILE).read_bytes()).hexdigest()
             decisions.write(self.model_dir, digest)
             self.paths["model"] = self.model_dir

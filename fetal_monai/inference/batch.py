@@ -40,7 +40,7 @@ class Summary:
 
 def predict_to_folder(
     inputs: Iterable[str | PathLike[str]],
-    model_dir: str | PathLike[str],
+    model_dir: str | PathLike[str] | None,
     out: str | PathLike[str],
     *,
     device: str | None = None,
@@ -54,7 +54,7 @@ def predict_to_folder(
 
     Args:
         inputs: DICOM files, PNG or JPEG pictures, folders of them.
-        model_dir: the model folder.
+        model_dir: the model folder; None takes the model that comes with the package.
         out: the folder to write; see `results_folder`.
         device: see `Predictor`.
         batch_size: see `Predictor`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,9 @@ from fetal_monai.inference.decisions import read_decisions
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.model_folder import WEIGHTS_FILE, ModelFacts, load_model
+from fetal_monai.released import released_model, released_notice
+
+logger = logging.getLogger(__name__)
 
 Views = dict[str, torch.Tensor]
 
@@ -35,7 +39,8 @@ class Predictor:
     (see `fetal_monai.inference.decisions`).
 
     Args:
-        model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds.
+        model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds. None takes the model that comes
+            with the package, and says so in the log.
         device: where the network runs; None takes CUDA if there is one. Floats are 32 bits on every device.
         batch_size: images per pass of the network.
         workers: threads that decode and prepare images while the network works.
@@ -49,7 +54,8 @@ class Predictor:
         device: where the network runs.
 
     Raises:
-        InputError: if the folder is incomplete, or a file in it is damaged or belongs to another model.
+        InputError: if the folder is incomplete, or a file in it is damaged or belongs to another model; or if none is
+            named and this installation has none.
         FetalMonaiError: if the model needs classes that this version does not have, or the device cannot be used.
 
     Example:
@@ -60,7 +66,7 @@ class Predictor:
 
     def __init__(
         self,
-        model_dir: str | PathLike[str],
+        model_dir: str | PathLike[str] | None = None,
         device: str | torch.device | None = None,
         batch_size: int = 8,
         *,
@@ -68,6 +74,9 @@ class Predictor:
     ) -> None:
         if batch_size < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
+        if model_dir is None:
+            model_dir = released_model()
+            logger.warning(released_notice())
         network, self._preprocessing, self.facts = load_model(model_dir)
         self.device, self.network = _on_device(network, device)
         self.batch_size = batch_size

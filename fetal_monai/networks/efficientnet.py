@@ -102,8 +102,8 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         drop_connect_rate: stochastic depth of the last block; earlier ones get proportionally less. In [0, 1).
         batch_norm_momentum: the newest batch's share in BatchNorm's running statistics, in (0, 1]. MONAI's 0.01 suits
             trainings on a million images: in short ones the statistics lag behind, and every validation with them.
-        frozen_norm_stages: in how many stages, the stem being the first, BatchNorm keeps the statistics that it came with
-            and its weights alone learn: those of edges and texture differ little between pictures, and a small batch
+        frozen_norm_stages: in how many stages, the stem being the first, BatchNorm keeps the statistics that it came
+            with while the weights learn: those of edges and texture differ little between pictures, and a small batch
             estimates them badly. 0 to 8.
 
     Attributes:

@@ -250,7 +250,7 @@ def in_a_container(base: Path, still: Path, model: Path, out: Path) -> list[obje
         ("no weights", 1, "model.pt: 1 problem\n  there is no such file; the model folder is incomplete"),
         ("other classes", 1, "not the weights of this network"),
         ("output in use", 1, "is not empty; name another folder"),
-        ("wrong usage", 2, "required: -i/--input, -o/--output, -m/--model"),
+        ("wrong usage", 2, "required: -i/--input, -o/--output"),
     ],
 )
 def test_a_mistake_is_told_and_leaves_nothing_behind(outcomes, name, code, says):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from fetal_monai.apps.deploy.runtime import prepare_runtime
 from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.released import FACTS_FILE, released_model, released_notice
 
 EPILOG = """exit status: 0 all images classified; 1 an error, nothing written; 2 wrong usage; 3 some images could
 not be read, the others are in the output folder.
 Research software. Not a medical device: not for diagnosis, treatment or triage."""
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
-FACTS_FILE = "model.json"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,15 +32,14 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for flag, name, variable, text in (
-        ("-i", "--input", "HOLOSCAN_INPUT_PATH", "folder with the DICOM files of one or more studies"),
-        ("-o", "--output", "HOLOSCAN_OUTPUT_PATH", "folder for the results; it is made, or must be empty"),
-        ("-m", "--model", "HOLOSCAN_MODEL_PATH", "model folder: model.pt, model.json"),
+    for flag, name, variable, needed, text in (
+        ("-i", "--input", "HOLOSCAN_INPUT_PATH", True, "folder with the DICOM files of one or more studies"),
+        ("-o", "--output", "HOLOSCAN_OUTPUT_PATH", True, "folder for the results; it is made, or must be empty"),
+        ("-m", "--model", "HOLOSCAN_MODEL_PATH", False, "model folder; without one, the model of fetal_monai itself"),
     ):
-        default = os.environ.get(variable)
-        parser.add_argument(
-            flag, name, type=Path, default=default, required=default is None, help=f"{text} (or {variable})"
-        )
+        default = os.environ.get(variable) or None
+        required = needed and default is None
+        parser.add_argument(flag, name, type=Path, default=default, required=required, help=f"{text} (or {variable})")
     parser.add_argument("-l", "--log-level", type=str.upper, choices=LEVELS, help="show what the SDK reports")
     return parser
 
@@ -66,13 +65,13 @@ def find_model(folder: Path) -> Path:
     return below[0] if below else folder
 
 
-def run(input_folder: Path, output_folder: Path, model_folder: Path, log_level: str | None = None) -> int:
+def run(input_folder: Path, output_folder: Path, model_folder: Path | None, log_level: str | None = None) -> int:
     """Run the application and tell what it did.
 
     Args:
         input_folder: DICOM files.
         output_folder: for the results.
-        model_folder: the model.
+        model_folder: the model; None takes the released one, and says so.
         log_level: of Holoscan's messages; None for none.
 
     Returns:
@@ -86,6 +85,9 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, log_level: 
         raise InputError(input_folder, ["there is no such folder; give the folder with the DICOM files"])
     if output_folder.is_dir() and any(not entry.name.startswith(".") for entry in output_folder.iterdir()):
         raise InputError(output_folder, ["is not empty; name another folder"])
+    if model_folder is None:
+        model_folder = released_model()
+        sys.stderr.write(f"{released_notice()}\n")
     prepare_runtime(log_level or "OFF")  # before anything imports MONAI
     from fetal_monai.apps.deploy.app import FetalPlanesApp  # noqa: PLC0415
     from fetal_monai.inference import Predictor  # noqa: PLC0415

@@ -15,6 +15,7 @@ from typing import Any
 from fetal_monai.apps.label.compatibility import prepare_monailabel
 from fetal_monai.errors import InputError
 from fetal_monai.files import atomic_path
+from fetal_monai.released import is_released
 
 HOST = "127.0.0.1"
 MAIN_FILE = "main.py"
@@ -40,7 +41,8 @@ def serve(
     Args:
         studies: a folder with DICOM or PNG files, or the URL of a DICOMweb service.
         model: the model folder to begin with.
-        workspace: for model versions, logs and downloads; by default the model folder's name with `-label`, beside it.
+        workspace: for model versions, logs and downloads; by default the model folder's name with `-label`, beside it;
+            for the released model in the working directory, because an installed package is not written to.
         port: 0 takes a free one.
         bundle: the bundle's folder, for training.
         overlays: config files for training, such as recipes.
@@ -49,7 +51,7 @@ def serve(
         FetalMonaiError: if MONAI Label is not installed, the port is taken, or model or images are unusable.
     """
     prepare_monailabel()
-    home = (workspace or model.parent / f"{model.resolve().name}-label").resolve()
+    home = (workspace or default_workspace(model)).resolve()
     remote = studies.startswith(("http://", "https://"))
     for path in (bundle / "configs/train.yaml", *overlays):
         if not path.is_file():
@@ -64,6 +66,22 @@ def serve(
         port = listener.getsockname()[1]
         _configure(home, studies if remote else str(Path(studies).resolve()), conf, port)
         _start(listener, port)
+
+
+def default_workspace(model: Path) -> Path:
+    """Choose the workspace of a model.
+
+    Args:
+        model: the model folder.
+
+    Returns:
+        The folder's name with `-label`: beside it, but for the released model in the working directory.
+
+    Example:
+        >>> default_workspace(Path("runs/heads")).as_posix()
+        'runs/heads-label'
+    """
+    return (Path() if is_released(model) else model.parent) / f"{model.resolve().name}-label"
 
 
 def _listen(port: int) -> socket.socket:
