@@ -9,19 +9,19 @@ real ultrasound of other organs from pydicom's test files.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pydicom.data
 import torch
-from monai.data import MetaTensor
 
 from fetal_monai.data import list_frames, load_datalists
-from fetal_monai.dicom import FrameRef
+from fetal_monai.dicom import FrameRef, UltrasoundReader
+from fetal_monai.inference.views import loaded_image, prepare
 from fetal_monai.metrics.ood import Mahalanobis, detection_metrics, energy_score, outlier_threshold
 from fetal_monai.model_folder import load_model
-from fetal_monai.report.pictures import read_frame
 
 ECHO = "examples_ybr_color.dcm"  # a real cardiac clip of 30 frames
 MOST = 150
@@ -35,24 +35,23 @@ def main() -> None:
     parser.add_argument("--other", type=Path, help="A folder of DICOM that are no planes, such as a phantom.")
     arguments = parser.parse_args()
     network, preprocessing, facts = load_model(arguments.model_dir)
+    reader = UltrasoundReader()
     lists = load_datalists(arguments.dataset_dir / "annotations.csv", arguments.dataset_dir, facts.class_names)
 
     @torch.inference_mode()
-    def look(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def look(images: Iterable[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
         features, logits = [], []
-        for frame in frames:
-            views = preprocessing({"image": MetaTensor(torch.from_numpy(frame.copy()).permute(2, 0, 1))})
-            given = [
-                torch.as_tensor(views[k]).as_subclass(torch.Tensor)[None]
-                for k in ("image", "image_shallow")
-                if k in views
-            ]
-            features.append(network.forward_features(*given)[0])
+        for image in images:
+            views = prepare(preprocessing, image)
+            features.append(network.forward_features(*(view[None] for view in views.values()))[0])
             logits.append(network.head(features[-1]))
         return torch.stack(features).numpy(), torch.stack(logits).numpy()
 
-    def split(name: str) -> Iterator[np.ndarray]:
-        return (read_frame(item["image"]) for item in lists[name])
+    def read(frame: FrameRef) -> torch.Tensor:
+        return loaded_image(*reader.get_data(frame))
+
+    def split(name: str) -> Iterator[torch.Tensor]:
+        return (read(item["image"]) for item in lists[name])
 
     train, _ = look(split("train"))
     model = Mahalanobis.fit(train, [item["label"] for item in lists["train"]])
@@ -66,24 +65,27 @@ def main() -> None:
     )
     clip = str(pydicom.data.get_testdata_file(ECHO))
     others = {
-        "phantom": (read_frame(ref) for ref in stills[:MOST]),
-        "cardiac clip": (read_frame(FrameRef(clip, frame)) for frame in range(30)),
-        "noise": (rng.integers(0, 256, (400, 533, 3), dtype=np.uint8) for _ in range(60)),
-        "planes, pixels shuffled": (
-            rng.permutation(frame.reshape(-1, 3)).reshape(frame.shape)
-            for frame, _ in zip(split("test"), range(60), strict=False)
-        ),
+        "phantom": (read(ref) for ref in stills[:MOST]),
+        "cardiac clip": (read(FrameRef(clip, frame)) for frame in range(30)),
+        "noise": (torch.from_numpy(rng.integers(0, 256, (3, 400, 533), dtype=np.uint8)) for _ in range(60)),
+        "planes, pixels shuffled": (shuffled(image, rng) for image in itertools.islice(split("test"), 60)),
     }
     print("| images of another kind | n | Mahalanobis AUROC | flagged | energy AUROC | flagged |")
     print("|---|---|---|---|---|---|")
     flagged = [f"{(score > limit).mean():.0%}" for score, limit in zip(inside, limits, strict=True)]
     print(f"| (test planes themselves) | {len(inside[0])} | | {flagged[0]} | | {flagged[1]} |")
-    for name, frames in others.items():
-        features, logits = look(frames)
+    for name, images in others.items():
+        features, logits = look(images)
         cells = []
         for score, reference, limit in zip((model.score(features), energy_score(logits)), inside, limits, strict=True):
             cells.append(f"{detection_metrics(reference, score)['auroc']:.3f} | {(score > limit).mean():.0%}")
         print(f"| {name} | {len(features)} | {' | '.join(cells)} |")
+
+
+def shuffled(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The same pixels in random order."""
+    order = torch.from_numpy(rng.permutation(image.shape[1] * image.shape[2]))
+    return image.flatten(1)[:, order].reshape(image.shape)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 import fetal_monai
@@ -23,12 +21,11 @@ from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.decisions import read_decisions
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
+from fetal_monai.inference.views import Views, loaded_image, prepare
 from fetal_monai.model_folder import WEIGHTS_FILE, ModelFacts, load_model
 from fetal_monai.released import released_model, released_notice
 
 logger = logging.getLogger(__name__)
-
-Views = dict[str, torch.Tensor]
 
 
 class Predictor:
@@ -133,16 +130,11 @@ class Predictor:
 
     def _views(self, frame: Frame) -> tuple[Frame, Views] | ReadFailure:
         """Bring one frame to the network's views, as `LoadImaged` and the model's transforms do in training."""
-        pixels = torch.from_numpy(frame.pixels)
-        image = MetaTensor.ensure_torch_and_prune_meta(pixels, dict(frame.meta)) if frame.meta else pixels
         try:
-            data: Any = self._preprocessing({"image": image})
-            names = [name for name in ("image", "image_shallow") if name in data]
-            views = {name: torch.as_tensor(data[name]) for name in names}
+            views = prepare(self._preprocessing, loaded_image(torch.from_numpy(frame.pixels), frame.meta))
         except Exception as error:  # noqa: BLE001  # one strange image must not stop the others
             reason = find_user_error(error) or f"the preprocessing fails ({_first_line(error)}); look at the image"
             return ReadFailure(frame.source, f"{frame.source}: {reason}")
-        views = {name: v.as_tensor() if isinstance(v, MetaTensor) else v for name, v in views.items()}
         return Frame(frame.source, frame.uid, frame.index, frame.pixels[:, :0], {}), views
 
     def _classified(self, items: list[tuple[Frame, Views] | ReadFailure]) -> Iterator[Prediction | ReadFailure]:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
-from fetal_monai.dicom.frame_ref import FrameRef
+from fetal_monai.dicom import FrameRef, UltrasoundReader
+from fetal_monai.inference.views import loaded_image, prepare_and_show
 from fetal_monai.metrics.predictions import Predictions
 from fetal_monai.model_folder import load_model
 from fetal_monai.report.explain import BranchExplainer, Faithfulness, faithfulness, overlay
-from fetal_monai.report.pictures import data_uri, read_frame, thumbnail
+from fetal_monai.report.pictures import data_uri, thumbnail
 
 MOST_ERRORS = 8
 
@@ -28,8 +27,8 @@ class ExplainedError:
         true: the annotated class.
         predicted: the predicted one.
         confidence: probability of the predicted class, 0 to 1.
-        picture: the frame, as a data URI.
-        overlays: by branch, the frame with the Grad-CAM of the predicted class.
+        picture: the frame as the network saw it, cropped and masked, as a data URI.
+        overlays: by branch, that picture with the Grad-CAM of the predicted class.
         check: whether removing what the maps mark changes the prediction.
     """
 
@@ -82,14 +81,12 @@ def explain_errors(
     if not rows:
         return []
     network, preprocessing, _ = load_model(model_dir)
-    explain = BranchExplainer(network)
+    explain, reader = BranchExplainer(network), UltrasoundReader()
     explained = []
     for row in rows:
-        frame = read_frame(frames[predictions.keys[row]])
-        views = preprocessing({"image": MetaTensor(torch.from_numpy(frame).permute(2, 0, 1))})
-        image = torch.as_tensor(views["image"]).as_subclass(torch.Tensor)[None]
-        shallow = views.get("image_shallow")
-        shallow = None if shallow is None else torch.as_tensor(shallow).as_subclass(torch.Tensor)[None]
+        loaded = loaded_image(*reader.get_data(frames[predictions.keys[row]]))
+        views, picture = prepare_and_show(preprocessing, loaded)
+        image, shallow = views["image"][None], views["image_shallow"][None] if "image_shallow" in views else None
         predicted = int(predictions.predicted[row])
         maps = explain(image, shallow, predicted)
         uid, number = predictions.keys[row]
@@ -99,8 +96,8 @@ def explain_errors(
                 predictions.class_names[int(predictions.labels[row])],
                 predictions.class_names[predicted],
                 float(predictions.confidence[row]),
-                data_uri(thumbnail(frame)),
-                {name: data_uri(thumbnail(overlay(frame, saliency))) for name, saliency in maps.items()},
+                data_uri(thumbnail(picture)),
+                {name: data_uri(thumbnail(overlay(picture, saliency))) for name, saliency in maps.items()},
                 faithfulness(network, image, maps.get("detailed", next(iter(maps.values()))), predicted),
             )
         )

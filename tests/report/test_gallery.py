@@ -1,36 +1,52 @@
+import base64
 import re
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.transforms import Compose
+from monai.transforms import Compose, LoadImaged
 
 from fetal_monai.data import list_frames
+from fetal_monai.dicom import UltrasoundReader
+from fetal_monai.inference import Predictor
 from fetal_monai.metrics import Predictions
 from fetal_monai.model_folder import describe_model, fingerprint, read_facts, write_facts
 from fetal_monai.networks import DualBranchClassifier, ResNetBackbone
+from fetal_monai.report import gallery
 from fetal_monai.report.evaluation import evaluate
+from fetal_monai.report.explain import BranchExplainer, overlay
 from fetal_monai.report.gallery import explain_errors
 from fetal_monai.report.html import write_report
 from fetal_monai.report.model_card import model_card
-from fetal_monai.report.pictures import read_frame, thumbnail
-from fetal_monai.transforms import DualResolutiond
+from fetal_monai.report.pictures import data_uri, read_frame, thumbnail
+from fetal_monai.transforms import CropToRegiond, DualResolutiond, MaskBannerd
+
+VIEWS = DualResolutiond("image", detailed_size=(48, 64), shallow_size=(32, 32))
 
 
 @pytest.fixture
-def model_dir(tmp_path, class_names):
-    """A model folder with random weights."""
-    torch.manual_seed(0)
-    network = DualBranchClassifier(16, ResNetBackbone(18), ResNetBackbone(18), shallow_size=(32, 32))
-    network.head.weight.data.abs_()  # every feature speaks for every class, so that no map is empty
-    preprocessing = Compose([DualResolutiond("image", detailed_size=(48, 64), shallow_size=(32, 32))])
-    items = [{"SOPInstanceUID": "1", "frame": -1, "class": "Femur", "patient_id": "A"}]
-    facts = describe_model(network, preprocessing, class_names, {"train": items})
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    write_facts(tmp_path, facts)
-    assert facts.data == fingerprint({"train": items})
-    return tmp_path
+def new_model(class_names):
+    """Write a model folder with random weights: (folder, transforms) -> folder."""
+
+    def make(folder, transforms):
+        torch.manual_seed(0)
+        network = DualBranchClassifier(16, ResNetBackbone(18), ResNetBackbone(18), shallow_size=(32, 32))
+        network.head.weight.data.abs_()  # every feature speaks for every class, so that no map is empty
+        items = [{"SOPInstanceUID": "1", "frame": -1, "class": "Femur", "patient_id": "A"}]
+        facts = describe_model(network, Compose(transforms), class_names, {"train": items})
+        torch.save(network.state_dict(), folder / "model.pt")
+        write_facts(folder, facts)
+        assert facts.data == fingerprint({"train": items})
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def model_dir(new_model, tmp_path):
+    return new_model(tmp_path, [VIEWS])
 
 
 @pytest.fixture
@@ -64,6 +80,42 @@ def test_a_report_explains_the_error_with_both_branches_of_the_models_network(ph
     assert "DualBranchClassifier(num_classes=16, shallow=ResNetBackbone(depth=18" in text
     assert "1 images of 1 patients: Femur 1" in text
     assert len(re.findall("data:image/jpeg", text)) == 3 + len(wrong)
+
+
+def decoded(uri):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def test_what_is_explained_is_what_the_predictor_sees(phantom, wrong, new_model, tmp_path, monkeypatch):
+    steps = [CropToRegiond("image", margin=2), MaskBannerd("image", fraction=0.1), VIEWS]
+    folder = new_model(tmp_path, steps)
+    frames = {(item["SOPInstanceUID"], item["frame"]): item["image"] for item in list_frames(phantom)}
+    reference = frames[wrong.keys[0]]
+    seen = []
+
+    class Watched(BranchExplainer):
+        def __call__(self, image, image_shallow, class_index):
+            seen.append({"image": image[0].detach(), "image_shallow": image_shallow[0].detach()})
+            maps = super().__call__(image, image_shallow, class_index)
+            seen.append(maps)
+            return maps
+
+    monkeypatch.setattr(gallery, "BranchExplainer", Watched)
+    (error,) = explain_errors(wrong, frames, folder)
+    views, maps = seen
+    ((_, expected),) = Predictor(folder, device="cpu")._prepared([reference])
+    assert views.keys() == expected.keys()
+    for name, view in views.items():
+        torch.testing.assert_close(view, expected[name], rtol=0, atol=0)
+
+    load = LoadImaged("image", reader=UltrasoundReader(), dtype=np.uint8, expanduser=False)
+    cropped = Compose([load, *steps[:2]])({"image": reference})["image"].numpy().transpose(1, 2, 0)
+    assert cropped.shape[0] < 240
+    assert cropped.shape[1] < 320
+    assert error.picture == data_uri(thumbnail(cropped))
+    for branch, uri in error.overlays.items():
+        assert uri == data_uri(thumbnail(overlay(cropped, maps[branch])))
+        assert decoded(uri).shape == decoded(error.picture).shape
 
 
 def test_without_errors_or_frames_nothing_is_explained(wrong, model_dir):

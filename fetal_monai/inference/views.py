@@ -1,0 +1,77 @@
+"""From a decoded frame to what the network sees: one way for predictions, their explanations and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose
+from numpy.typing import NDArray
+
+Views = dict[str, torch.Tensor]
+
+
+def loaded_image(pixels: torch.Tensor, meta: Mapping[str, Any] | None = None) -> torch.Tensor:
+    """A decoded frame as `LoadImaged` gives it to the transforms.
+
+    Args:
+        pixels: (3, H, W) uint8 RGB.
+        meta: what `UltrasoundReader` tells, where cropping and masking look for the scanner's regions; pictures and
+            arrays have none.
+
+    Returns:
+        (3, H, W) uint8: a `MetaTensor` where there are metadata.
+    """
+    return MetaTensor.ensure_torch_and_prune_meta(pixels, dict(meta)) if meta else pixels
+
+
+def prepare(preprocessing: Compose, image: torch.Tensor) -> Views:
+    """Bring one frame to the network's views, as in training.
+
+    Args:
+        preprocessing: of the model folder.
+        image: what `loaded_image` gives.
+
+    Returns:
+        `image` and, for two branches, `image_shallow`: plain float32 tensors (3, h, w).
+
+    Example:
+        >>> from fetal_monai.transforms import DualResolutiond
+        >>> preprocessing = Compose([DualResolutiond("image", detailed_size=(6, 8), shallow_size=(2, 2))])
+        >>> views = prepare(preprocessing, loaded_image(torch.zeros(3, 9, 12, dtype=torch.uint8)))
+        >>> {name: tuple(view.shape) for name, view in views.items()}
+        {'image': (3, 6, 8), 'image_shallow': (3, 2, 2)}
+    """
+    return _views(preprocessing({"image": image}))
+
+
+def prepare_and_show(preprocessing: Compose, image: torch.Tensor) -> tuple[Views, NDArray[np.uint8]]:
+    """The views, and the picture that they were made of: the frame after cropping, masking and shrinking.
+
+    Args:
+        preprocessing: of the model folder.
+        image: what `loaded_image` gives.
+
+    Returns:
+        What `prepare` gives, and (H, W, 3) uint8 RGB: the last state of `image` that is still an 8-bit picture, with
+        the same field of view as the network's.
+    """
+    data: Any = {"image": image}
+    picture = image
+    for step in range(len(preprocessing)):
+        data = preprocessing(data, start=step, end=step + 1)
+        state = data["image"]
+        if state.dtype == torch.uint8 and state.ndim == 3 and len(state) == 3:
+            picture = state
+    return _views(data), np.ascontiguousarray(_plain(picture).permute(1, 2, 0).numpy())
+
+
+def _views(data: Mapping[str, Any]) -> Views:
+    return {name: _plain(torch.as_tensor(data[name])) for name in ("image", "image_shallow") if name in data}
+
+
+def _plain(image: torch.Tensor) -> torch.Tensor:
+    return image.as_tensor() if isinstance(image, MetaTensor) else image
