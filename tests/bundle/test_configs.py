@@ -47,17 +47,51 @@ def test_the_classes_stand_in_one_order_everywhere(root: Path):
 def test_inference_sees_what_validation_saw(root: Path):
     train, inference = load(root, "train.yaml"), load(root, "inference.yaml")
     assert inference["preprocessing"]["transforms"] == train["preprocessing"] + train["views"]
-    for name in ("network_def", "base_size", "banner_fraction", "detailed_size", "shallow_size"):
+    for name in (
+        "network_def",
+        "base_size",
+        "banner_fraction",
+        "detailed_size",
+        "shallow_size",
+        "image_mean",
+        "image_std",
+    ):
         assert inference[name] == train[name], name
 
 
 def test_metadata_names_the_views_size_and_the_locked_versions(root: Path):
     meta = json.loads((root / "bundle/configs/metadata.json").read_text())
     image = meta["network_data_format"]["inputs"]["image"]
-    assert image["spatial_shape"] == load(root, "train.yaml")["detailed_size"]
+    train = load(root, "train.yaml")
+    assert image["spatial_shape"] == train["detailed_size"]
+    black, white = (
+        [(value - mean) / std for mean, std in zip(train["image_mean"], train["image_std"], strict=True)]
+        for value in (0, 1)
+    )
+    assert image["value_range"] == pytest.approx([min(black), max(white)], abs=1e-3)
     lock = dict(line.split("==") for line in (root / "constraints.txt").read_text().splitlines() if "==" in line)
     required = {**meta["required_packages_version"], "torch": meta["pytorch_version"], "monai": meta["monai_version"]}
     assert {name: lock[name] for name in required} == required
+
+
+def overlays(root: Path, folder: str) -> list[str]:
+    return sorted(f"{folder}/{path.name}" for path in (root / "bundle/configs" / folder).glob("*.yaml"))
+
+
+def test_frames_are_standardised_as_the_published_weights_expect(root: Path):
+    """By their code releases: EfficientNet-Lite on (x - 127) / 128, all others with ImageNet's statistics."""
+    imagenet, symmetric = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)
+    for overlay in ([], *([name] for name in overlays(root, "networks"))):
+        parser = ConfigParser()
+        parser.read_config([str(root / "bundle/configs" / name) for name in ("train.yaml", *overlay)])
+        with torch.device("meta"):
+            network = parser.get_parsed_content("network_def")
+        backbones = [child for name, child in network.named_children() if name.startswith("backbone")]
+        expected = [symmetric if "lite" in backbone.architecture else imagenet for backbone in backbones]
+        (views,) = parser.get_parsed_content("views")
+        assert [(views.mean, views.std)] * len(backbones) == expected, overlay
+        if overlay:
+            assert {"image_mean", "image_std"} <= load(root, *overlay).keys(), "no overlay lives off another's values"
 
 
 @pytest.mark.parametrize("name", ["train", "validate"])

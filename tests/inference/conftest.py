@@ -15,6 +15,8 @@ from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed
 
 SIZES = {"base_size": [60, 80], "detailed_size": [48, 64], "shallow_size": [32, 32]}
 
+SCALE = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
 
 def make_network(seed: int = 0, classes: int = 16) -> DualBranchClassifier:
     """Random weights and BatchNorm statistics, so that outputs neither vanish nor agree."""
@@ -70,7 +72,7 @@ def overlay(tmp_path_factory) -> Path:
         "detailed": {"_target_": "fetal_monai.networks.EfficientNetBackbone", "variant": "lite0"},
         "shallow_size": "@shallow_size",
     }
-    path.write_text(yaml.safe_dump({**SIZES, "network_def": network, "num_workers": 0, "batch_size": 8}))
+    path.write_text(yaml.safe_dump({**SIZES, **SCALE, "network_def": network, "num_workers": 0, "batch_size": 8}))
     return path
 
 
