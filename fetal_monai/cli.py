@@ -195,7 +195,7 @@ def label(
     """Label images in the browser, helped by a model that learns from the labels: a MONAI Label server."""
     from fetal_monai.apps.label.server import serve  # noqa: PLC0415
 
-    serve(studies, _model_folder(model), workspace=workspace, port=port, bundle=bundle, overlays=config or ())
+    serve(studies, _model_folder(model), workspace=workspace, port=port, bundle=bundle, overlays=config)
 
 
 @app.command()

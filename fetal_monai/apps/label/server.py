@@ -19,6 +19,7 @@ from fetal_monai.released import is_released
 
 HOST = "127.0.0.1"
 MAIN_FILE = "main.py"
+RECIPE = "configs/recipes/best.yaml"
 _MAIN = """# MONAI Label looks for the app here.
 from fetal_monai.apps.label.app import FetalPlanesApp
 from fetal_monai.console import prepare_console
@@ -34,7 +35,7 @@ def serve(
     workspace: Path | None = None,
     port: int = 8000,
     bundle: Path = Path("bundle"),
-    overlays: Sequence[Path] = (),
+    overlays: Sequence[Path] | None = None,
 ) -> None:
     """Start the server on 127.0.0.1 and stay until it is stopped.
 
@@ -45,7 +46,7 @@ def serve(
             for the released model in the working directory, because an installed package is not written to.
         port: 0 takes a free one.
         bundle: the bundle's folder, for training.
-        overlays: config files for training, such as recipes.
+        overlays: config files for training, such as recipes; None takes `recipes/best.yaml`.
 
     Raises:
         FetalMonaiError: if MONAI Label is not installed, the port is taken, or model or images are unusable.
@@ -53,6 +54,7 @@ def serve(
     prepare_monailabel()
     home = (workspace or default_workspace(model)).resolve()
     remote = studies.startswith(("http://", "https://"))
+    overlays = [bundle / RECIPE] if overlays is None else overlays
     for path in (bundle / "configs/train.yaml", *overlays):
         if not path.is_file():
             raise InputError(path, ["there is no such config file; name the bundle's folder by --bundle"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +30,7 @@ CLASS_COUNTS = "$[max(count, 1) for count in fetal_monai.data.class_counts(@trai
 """Labelling begins with some classes still unseen; the losses' weights and margins take them as seen once."""
 
 VIEWS = "DualResolutiond"
+SWITCHES = ("dropout", "freeze_backbones", "average_flips")
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ class PlaneTrainTask(TrainTask):
     """Train the served model further on all final labels, by the bundle's `training`.
 
     Network, classes and preprocessing are the served model's own; loss, augmentation and optimizer are those of
-    `bundle/configs/train.yaml` and of overlays. The best epoch on the patients of the split `val` is kept, and served
-    instead of the former model if its macro F1 there is higher or equal.
+    `bundle/configs/train.yaml` and of overlays. The new model is served instead of the former one if its macro F1 on
+    the patients of the split `val` is higher or equal.
 
     Args:
         versions: the models.
@@ -198,9 +199,13 @@ def model_overrides(facts: ModelFacts, folder: Path) -> dict[str, Any]:
         "expanduser": False,
     }
     views = [record for record in facts.preprocessing if record["_target_"].endswith(VIEWS)]
-    # What the model leaves off, a recipe may switch on; auxiliary heads are weights, and those are the model's own.
-    off = {name: f"@{name}" for name in ("dropout", "freeze_backbones") if not facts.network.get(name, True)}
+    # What the model leaves off, a recipe may switch on; what it has, it keeps. Auxiliary heads are weights, and those
+    # are the model's own.
+    off = {name: f"@{name}" for name in SWITCHES if not facts.network.get(name, True)}
+    backbones = [value for value in facts.network.values() if isinstance(value, Mapping)]
     return {
+        **{name: facts.network[name] for name in SWITCHES if facts.network.get(name)},
+        "frozen_norm_stages": max((int(backbone.get("frozen_norm_stages", 0)) for backbone in backbones), default=0),
         "class_names": facts.class_names,
         "network_def": {**facts.network, **off},
         "preprocessing": [load, *(record for record in facts.preprocessing if record not in views)],
