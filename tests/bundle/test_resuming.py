@@ -123,5 +123,6 @@ def test_the_average_of_a_resumed_training_is_that_of_an_uninterrupted_one(workf
     train(workflow, phantom, tmp_path / "whole", "ema", max_epochs=2)
     train(workflow, phantom, tmp_path / "parts", "ema", max_epochs=1)
     train(workflow, phantom, tmp_path / "parts", "ema", max_epochs=2, resume=True)
-    for name, value in last(tmp_path / "whole")["ema"].items():
-        assert torch.equal(value, last(tmp_path / "parts")["ema"][name]), name
+    whole, parts = (last(tmp_path / out)["ema"] for out in ("whole", "parts"))
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name]), name
