@@ -34,9 +34,10 @@ from fetal_monai.metrics.selective import abstention_threshold
 from fetal_monai.model_folder import WEIGHTS_FILE, load_model
 from fetal_monai.report.pictures import read_frame
 
-FOLDS = 5
+FOLDS = 4
 RECIPE = "best"
 ALL_IMAGES = "recipes/all_images.yaml"
+CARD = Path(__file__).resolve().parents[1] / "docs" / "released_model.md"
 Items = list[dict[str, Any]]
 
 
@@ -105,6 +106,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="Folder with DICOM and annotations.csv.")
     parser.add_argument("runs", type=Path, help="Folder for models and evaluations.")
     parser.add_argument("out", type=Path, help="The released model's folder.")
+    parser.add_argument("--version", default="1.0")
+    parser.add_argument("--card", type=Path, default=CARD, help="Markdown for its README: figures, limits.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
@@ -126,7 +129,7 @@ def main() -> None:
         outlier_threshold(scores),
     )
     decisions.write(model_dir, hashlib.sha256((model_dir / WEIGHTS_FILE).read_bytes()).hexdigest())
-    write_release(model_dir, arguments.out)
+    write_release(model_dir, arguments.out, version=arguments.version, card=arguments.card.read_text())
     print(f"{arguments.out}: trained on {len(images)} images; decisions from {len(judged)} held-out ones")
 
 

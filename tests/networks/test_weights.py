@@ -411,7 +411,7 @@ def test_import_names_the_known_networks(tmp_path):
     arguments = ["--out", str(tmp_path / "model.pt"), "--bundle", str(ROOT / "bundle")]
     result = CLI.invoke(app, ["import-weights", str(path), "--network", "effnet_b0_b9", *arguments])
     assert result.exit_code == 1
-    assert "known are effnet_b0_b6, effnet_b7, lite0_lite0" in result.output
+    assert "known are effnet_b0_b6, effnet_b7, lite0, lite0_lite0" in result.output
     result = CLI.invoke(app, ["import-weights", str(path), "--network", "resnet18", *arguments])
     assert result.exit_code == 1
     assert "missing" in result.output
