@@ -19,6 +19,7 @@ import fetal_monai
 from fetal_monai.console import find_user_error
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.decisions import read_decisions
+from fetal_monai.inference.float32 import full_float32
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.inference.views import Views, loaded_image, prepare
@@ -38,7 +39,8 @@ class Predictor:
     Args:
         model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds. None takes the model that comes
             with the package, and says so in the log.
-        device: where the network runs; None takes CUDA if there is one. Floats are 32 bits on every device.
+        device: where the network runs; None takes CUDA if there is one. Floats are 32 bits on every device;
+            TF32 is off while the network works.
         batch_size: images per pass of the network.
         workers: threads that decode and prepare images while the network works.
 
@@ -164,7 +166,8 @@ class Predictor:
             head: torch.nn.Module = self.network.head  # type: ignore[assignment]
             hook = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
         try:
-            logits = self.network(*batch).double().cpu()
+            with full_float32():
+                logits = self.network(*batch).double().cpu()
         finally:
             if hook is not None:
                 hook.remove()
