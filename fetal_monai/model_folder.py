@@ -184,8 +184,27 @@ def load_model(folder: str | PathLike[str]) -> tuple[torch.nn.Module, Compose, M
     facts = read_facts(folder)
     network: torch.nn.Module = rebuild(facts.network)
     _load_state(network, folder, facts)
-    preprocessing = Compose([rebuild(record) for record in facts.preprocessing])
-    return network.eval(), preprocessing, facts
+    return network.eval(), _rebuild_preprocessing(facts), facts
+
+
+def load_preprocessing(folder: str | PathLike[str]) -> Compose:
+    """Rebuild the preprocessing of a trained model alone; the weights are not looked at.
+
+    Args:
+        folder: the model folder.
+
+    Returns:
+        From a decoded frame (uint8 (3, H, W) under `image`) to the network's views.
+
+    Raises:
+        InputError: if `model.json` is missing or no such file.
+        FetalMonaiError: if it names classes that this version does not have.
+    """
+    return _rebuild_preprocessing(read_facts(folder))
+
+
+def _rebuild_preprocessing(facts: ModelFacts) -> Compose:
+    return Compose([rebuild(record) for record in facts.preprocessing])
 
 
 def _software() -> dict[str, Any]:

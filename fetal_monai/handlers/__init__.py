@@ -4,8 +4,10 @@ from fetal_monai.handlers.deferred_reweighting import DeferredReweighting
 from fetal_monai.handlers.early_stop import EarlyStop
 from fetal_monai.handlers.evaluation_writer import EvaluationWriter
 from fetal_monai.handlers.mixed_batches import MixedBatches, RectangleMix
+from fetal_monai.handlers.model_loader import ModelLoader
 from fetal_monai.handlers.model_saver import ModelSaver
 from fetal_monai.handlers.prediction_collector import PredictionCollector
+from fetal_monai.handlers.prepare_views import PrepareViews
 from fetal_monai.handlers.seed_epochs import SeedEpochs
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
@@ -16,8 +18,10 @@ __all__ = [
     "EarlyStop",
     "EvaluationWriter",
     "MixedBatches",
+    "ModelLoader",
     "ModelSaver",
     "PredictionCollector",
+    "PrepareViews",
     "RectangleMix",
     "SeedEpochs",
     "TensorBoardFigures",

@@ -38,7 +38,8 @@ class EvaluationWriter(PredictionCollector):
 
     Args:
         output_dir: the folder; made if missing.
-        class_names: the class list, in the order of the network's outputs.
+        class_names: the class list, in the order of the network's outputs; None takes that of the model folder, when a
+            run starts.
         logits: True where `pred` holds logits (softmax is applied), False where it holds probabilities.
         network: keep its fused features, for the out-of-distribution score.
         validation: a collector whose evaluator has run on the validation split. Calibration, an abstention threshold
@@ -72,7 +73,7 @@ class EvaluationWriter(PredictionCollector):
     def __init__(
         self,
         output_dir: str | PathLike[str],
-        class_names: Sequence[str],
+        class_names: Sequence[str] | None = None,
         *,
         logits: bool = True,
         network: torch.nn.Module | None = None,
@@ -83,7 +84,9 @@ class EvaluationWriter(PredictionCollector):
         report: bool = True,
         quiet: bool = False,
     ) -> None:
-        super().__init__(class_names, logits=logits, network=network)
+        if class_names is None and model_dir is None:
+            raise ValueError("give class_names, or a model_dir that knows them")
+        super().__init__(class_names or [], logits=logits, network=network)
         self.output_dir = Path(output_dir)
         self.validation = validation
         self.calibration: Method | Literal["auto"] = calibration
@@ -92,6 +95,11 @@ class EvaluationWriter(PredictionCollector):
         self.report = report
         self.quiet = quiet
         self.paths: dict[str, Path] = {}
+
+    def started(self) -> None:
+        """Read the classes, unless they were given."""
+        if not self.class_names and self.model_dir is not None:
+            self.class_names = read_facts(self.model_dir).class_names
 
     def completed(self, engine: Engine, predictions: Predictions) -> None:
         """Write the files and print the table.

@@ -14,6 +14,7 @@ from monai.transforms.transform import MapTransform
 from fetal_monai.errors import InputError
 from fetal_monai.inference.calibration import Calibration
 from fetal_monai.inference.decisions import CALIBRATION_FILE
+from fetal_monai.model_folder import read_facts
 
 
 class CalibratedProbabilitiesd(MapTransform):
@@ -24,11 +25,11 @@ class CalibratedProbabilitiesd(MapTransform):
     Args:
         keys: of the logits, (C,) or (B, C).
         model_dir: the model folder.
-        class_names: the classes, in the order of the logits.
+        class_names: the classes, in the order of the logits; None takes those of the folder's model.json.
         allow_missing_keys: skip absent keys.
 
     Raises:
-        InputError: if the calibration is damaged, or of other classes.
+        InputError: if the calibration is damaged, or of other classes, or model.json is needed and missing.
 
     Example:
         >>> import tempfile
@@ -43,15 +44,16 @@ class CalibratedProbabilitiesd(MapTransform):
         self,
         keys: KeysCollection,
         model_dir: str | PathLike[str],
-        class_names: Sequence[str],
+        class_names: Sequence[str] | None = None,
         *,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         path = Path(model_dir, CALIBRATION_FILE)
-        names = tuple(class_names)
-        identity = Calibration("none", names, (1.0,) * len(names), (0.0,) * len(names))
-        self.calibration = Calibration.read_json(path) if path.exists() else identity
+        self.calibration = Calibration.read_json(path) if path.exists() else None
+        if self.calibration is None:
+            return
+        names = tuple(read_facts(model_dir).class_names if class_names is None else class_names)
         if self.calibration.class_names != names:
             raise InputError(path, [f"it is for {self.calibration.class_names}, not {names}; evaluate the model again"])
 
@@ -66,5 +68,9 @@ class CalibratedProbabilitiesd(MapTransform):
         """
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = self.calibration.probabilities(torch.as_tensor(result[key]))
+            logits = torch.as_tensor(result[key])
+            if self.calibration is not None:
+                result[key] = self.calibration.probabilities(logits)
+            else:
+                result[key] = logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
         return result
