@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from accuracy import CONFIGS, DATASET, RECIPES, Run, execute, write_annotations
-from fetal_monai.model_release import write_release
 from numpy.typing import NDArray
 
 from fetal_monai.data import load_datalists
@@ -32,6 +31,7 @@ from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
 from fetal_monai.metrics.predictions import Predictions
 from fetal_monai.metrics.selective import abstention_threshold
 from fetal_monai.model_folder import WEIGHTS_FILE, load_model
+from fetal_monai.model_release import write_release
 from fetal_monai.report.pictures import read_frame
 
 FOLDS = 4

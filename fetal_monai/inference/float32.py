@@ -12,12 +12,13 @@ from monai.inferers.inferer import SimpleInferer
 from torch.backends import cuda, cudnn, mkldnn
 
 Setting = tuple[Any, str, Any]
+_CPU: Any = mkldnn  # makes its settings while it is imported, where a type checker does not see them
 
 # cuDNN's convolutions round their inputs to TF32's 10 bits of mantissa unless told otherwise. torch 2.9 gave each
 # operation a setting of its own and keeps the old one; both are set, because reading one of two that disagree raises.
 _EXACT: list[Setting] = [(cudnn, "allow_tf32", False)]
 if hasattr(cudnn, "conv"):
-    _OPERATIONS = (cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.matmul)
+    _OPERATIONS = (cudnn.conv, cudnn.rnn, cuda.matmul, _CPU.conv, _CPU.matmul)
     _EXACT += [(operation, "fp32_precision", "ieee") for operation in _OPERATIONS]
 else:
     _EXACT += [(cuda.matmul, "allow_tf32", False)]
