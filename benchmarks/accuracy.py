@@ -147,7 +147,7 @@ def pooled(runs: Sequence[Run]) -> Predictions:
         np.concatenate([table.frames for table in tables]),
         np.concatenate([table.labels for table in tables]),
         np.concatenate([table.probabilities for table in tables]),
-        patient_ids=[patient for table in tables for patient in table.patient_ids or ()],
+        patient_ids=[patient for table in tables for patient in table.patient_ids],
     )
 
 

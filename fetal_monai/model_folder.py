@@ -231,7 +231,7 @@ def load_weights(
     folder: str | PathLike[str],
     class_names: Sequence[str],
     preprocessing: Compose | None = None,
-) -> None:
+) -> torch.nn.Module:
     """Load the weights of a model folder into a network that a config describes.
 
     Args:
@@ -240,6 +240,9 @@ def load_weights(
         class_names: the classes of the config; they must be the model's.
         preprocessing: the transforms of the config; they must be the model's, too, for the network to see what it was
             trained on and what `Predictor` will show it. None leaves them unchecked.
+
+    Returns:
+        The network itself, so that a configuration can continue with it.
 
     Raises:
         InputError: if the folder is incomplete, its classes or transforms are others, or its weights do not fit.
@@ -259,6 +262,7 @@ def load_weights(
         if problems:
             raise InputError(Path(folder, FACTS_FILE), problems)
     _load_state(network, folder, facts)
+    return network
 
 
 def _differences(trained: list[dict[str, Any]], configured: list[dict[str, Any]]) -> list[str]:

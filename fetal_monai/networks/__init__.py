@@ -6,6 +6,7 @@ from fetal_monai.networks.efficientnet import EfficientNetBackbone
 from fetal_monai.networks.imagenet import load_imagenet
 from fetal_monai.networks.monai_backbone import MonaiBackbone
 from fetal_monai.networks.options import check_options
+from fetal_monai.networks.random_start import warn_of_random_start
 from fetal_monai.networks.reference import load_reference_checkpoint
 from fetal_monai.networks.resnet import ResNetBackbone
 
@@ -19,4 +20,5 @@ __all__ = [
     "check_options",
     "load_imagenet",
     "load_reference_checkpoint",
+    "warn_of_random_start",
 ]
