@@ -50,7 +50,7 @@ class Recipe:
 LITE = {"pretrained": {"_target_": "fetal_monai.networks.load_imagenet", "network": "@network_def"}}
 RECIPES = {
     "best": Recipe(("networks/lite0.yaml", "recipes/best.yaml")),
-    "reference": Recipe(("networks/lite0.yaml", "recipes/reference.yaml"), {"max_epochs": 24, **LITE}),
+    "reference": Recipe(("networks/lite0.yaml", "recipes/reference.yaml"), {"max_epochs": 12, **LITE}),
 }
 
 
