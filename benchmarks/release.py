@@ -35,6 +35,7 @@ from fetal_monai.model_release import write_release
 from fetal_monai.report.pictures import read_frame
 
 FOLDS = 4
+BATCH = 32
 RECIPE = "best"
 ALL_IMAGES = "recipes/all_images.yaml"
 CARD = Path(__file__).resolve().parents[1] / "docs" / "released_model.md"
@@ -46,11 +47,14 @@ def look(model_dir: Path, items: Items) -> tuple[NDArray[np.float64], NDArray[np
     """Uncalibrated probabilities (N, C) and the features that the head sees (N, D) of labelled frames."""
     network, preprocessing, _ = load_model(model_dir)
     features = []
-    for item in items:
-        views: Any = preprocessing({"image": torch.from_numpy(read_frame(item["image"]).transpose(2, 0, 1).copy())})
-        given = [views[name][None] for name in ("image", "image_shallow") if name in views]
-        features.append(network.forward_features(*given)[0])  # type: ignore[operator]
-    stacked = torch.stack(features)
+    for start in range(0, len(items), BATCH):
+        views: list[Any] = [
+            preprocessing({"image": torch.from_numpy(read_frame(item["image"]).transpose(2, 0, 1).copy())})
+            for item in items[start : start + BATCH]
+        ]
+        given = [torch.stack([view[name] for view in views]) for name in ("image", "image_shallow") if name in views[0]]
+        features.append(network.forward_features(*given))  # type: ignore[operator]
+    stacked = torch.cat(features)
     return network.head(stacked).double().softmax(1).numpy(), stacked.double().numpy()  # type: ignore[operator]
 
 
