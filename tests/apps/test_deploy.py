@@ -107,10 +107,11 @@ def test_the_results_are_the_predictors(run, studies, label_model):
     assert len(content["images"]) == len(actual)
     for key, image in actual.items():
         probabilities = np.array(list(image["probabilities"].values()))
-        np.testing.assert_allclose(probabilities, expected[key].probabilities, atol=1e-6)
+        # float32's own rounding between batches of other sizes: 1.7e-6 was seen
+        np.testing.assert_allclose(probabilities, expected[key].probabilities, atol=5e-6)
         assert (image["label"], image["top"]) == (expected[key].label, expected[key].top)
     confidences = [image["confidence"] for image in content["images"]]
-    assert np.diff(np.sort(confidences)).min() > 1e-6, "else the comparison could not tell frames apart"
+    assert np.diff(np.sort(confidences)).min() > 5e-6, "else the comparison could not tell frames apart"
 
 
 def every_frame(paths: list[Path]) -> set[tuple[str, int]]:

@@ -94,4 +94,5 @@ def test_an_export_with_one_input_predicts_as_the_predictor_does(root, tiny, bun
         views = bundle.chain({"image": torch.from_numpy(read_frame(path))})
         (logits,) = session.run(None, {session.get_inputs()[0].name: views["image"][None].numpy()})
         probabilities = torch.from_numpy(logits[0]).double().softmax(0).numpy()
-        np.testing.assert_allclose(probabilities, found.probabilities, atol=1e-5)
+        # Random weights give logits of 150, whose rounding shows: 1.5e-5 was seen, 0.026 with a view of another making.
+        np.testing.assert_allclose(probabilities, found.probabilities, atol=1e-4)
