@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +102,6 @@ def command(run: Run, verb: str, data: Path, annotations: Path) -> list[str]:
     """The bundle's own command line."""
     recipe = RECIPES[run.recipe]
     overlays = ["train.yaml", *recipe.overlays, DATASET, *(["evaluate.yaml"] if verb == "evaluating" else [])]
-    files = "[" + ",".join(f"'{CONFIGS / name}'" for name in overlays) + "]"
     options = {
         "dataset_dir": data,
         "annotations": annotations,
@@ -113,6 +112,12 @@ def command(run: Run, verb: str, data: Path, annotations: Path) -> list[str]:
     }
     if verb == "training":
         options["overwrite"] = True
+    return bundle_command(verb, overlays, options)
+
+
+def bundle_command(verb: str, overlays: Sequence[str], options: Mapping[str, object]) -> list[str]:
+    """The command line of a run id of the bundle's configs."""
+    files = "[" + ",".join(f"'{CONFIGS / name}'" for name in overlays) + "]"
     return [
         *(sys.executable, "-m", "monai.bundle", "run", verb, "--config_file", files),
         *(part for name, value in options.items() for part in (f"--{name}", str(value))),

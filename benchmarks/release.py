@@ -14,18 +14,18 @@ import argparse
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accuracy import CONFIGS, DATASET, RECIPES, Run, execute, write_annotations
+from accuracy import DATASET, RECIPES, Run, bundle_command, execute, write_annotations
 from numpy.typing import NDArray
 
 from fetal_monai.data import load_datalists
 from fetal_monai.inference.calibration import fit_calibration
 from fetal_monai.inference.decisions import Decisions
+from fetal_monai.inference.views import loaded_image, prepare
 from fetal_monai.metrics.conformal import fit_conformal_sets
 from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
 from fetal_monai.metrics.predictions import Predictions
@@ -49,8 +49,8 @@ def look(model_dir: Path, items: Items) -> tuple[NDArray[np.float64], NDArray[np
     network.to(memory_format=torch.channels_last)  # half of the time on a CPU
     features = []
     for start in range(0, len(items), BATCH):
-        views: list[Any] = [
-            preprocessing({"image": torch.from_numpy(read_frame(item["image"]).transpose(2, 0, 1).copy())})
+        views = [
+            prepare(preprocessing, loaded_image(torch.from_numpy(read_frame(item["image"]).transpose(2, 0, 1).copy())))
             for item in items[start : start + BATCH]
         ]
         given = [torch.stack([view[name] for view in views]) for name in ("image", "image_shallow") if name in views[0]]
@@ -93,13 +93,9 @@ def held_out(data: Path, runs: Path, seed: int, threads: int) -> tuple[Predictio
 def train_on_all(data: Path, folder: Path, seed: int, threads: int) -> None:
     """The recipe on all splits together."""
     overlays = ["train.yaml", *RECIPES[RECIPE].overlays, DATASET, ALL_IMAGES]
-    files = "[" + ",".join(f"'{CONFIGS / name}'" for name in overlays) + "]"
     options = {"dataset_dir": data, "ckpt_dir": folder, "output_dir": folder / "log", "seed": seed, "overwrite": True}
     subprocess.run(
-        [
-            *(sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", files),
-            *(part for name, value in options.items() for part in (f"--{name}", str(value))),
-        ],
+        bundle_command("training", overlays, options),
         env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         check=True,
     )
