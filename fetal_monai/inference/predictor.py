@@ -198,7 +198,8 @@ class Predictor:
 def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> tuple[torch.device, torch.nn.Module]:
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return found, network.to(found).eval()
+        # Interleaved channels: the same numbers but for rounding, and half the time for EfficientNets on a CPU.
+        return found, network.to(found, memory_format=torch.channels_last).eval()
     except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
         raise FetalMonaiError(f"the device {device} cannot be used ({_first_line(error)}); use cpu") from error
 
