@@ -133,9 +133,7 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         if not 0 < batch_norm_momentum <= 1:
             raise FetalMonaiError(f"batch_norm_momentum is {batch_norm_momentum}; it must be above 0 and at most 1")
         if not 0 <= frozen_stages <= len(_STAGES) + 1:
-            raise FetalMonaiError(
-                f"frozen_stages is {frozen_stages}; it must be between 0 and {len(_STAGES) + 1}"
-            )
+            raise FetalMonaiError(f"frozen_stages is {frozen_stages}; it must be between 0 and {len(_STAGES) + 1}")
         width, depth = _MULTIPLIERS[variant]
         lite = variant.startswith("lite")
         super().__init__(

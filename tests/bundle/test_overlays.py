@@ -72,9 +72,7 @@ def test_flips_and_frozen_stages_reach_every_network_that_has_them(name, tmp_pat
     if efficient:
         check_options(network, frozen_stages=2)
     else:
-        with pytest.raises(
-            FetalMonaiError, match=r"frozen_stages is 2 \(recipes/best.yaml\), but \w+ has no such"
-        ):
+        with pytest.raises(FetalMonaiError, match=r"frozen_stages is 2 \(recipes/best.yaml\), but \w+ has no such"):
             check_options(network, frozen_stages=2)
 
 
