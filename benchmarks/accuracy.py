@@ -1,7 +1,8 @@
 """How good are the recipes? Named recipes x seeds on one data set, cross-validated by patient or on its test split.
 
     python benchmarks/accuracy.py DATA RUNS --recipes best reference --folds 5   # over train + val; test stays unseen
-    python benchmarks/accuracy.py DATA RUNS --recipes best --seeds 0 1 2         # train on train, measure on test
+    python benchmarks/accuracy.py DATA RUNS --recipes best --seeds 0 1 2         # train on train, test on test
+    python benchmarks/accuracy.py DATA RUNS --recipes best --devices             # train on one maker, test on another
 
 Every training and evaluation is the bundle's own command, in a folder of its own; what is there is not run again,
 so that an interrupted run goes on and a table over many recipes can be made from their runs. The last recipe is the one
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +34,15 @@ from fetal_monai.metrics.predictions import Predictions
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 DATASET = "datasets/fetal_planes.yaml"
 FOLD_SEED = 1  # the folds are the same for every recipe and seed
+DEVICES = ("Voluson", "Aloka")
+CLASSES_OF_BOTH_DEVICES = [
+    "Abdomen",
+    "Femur",
+    "Thorax",
+    "Head (trans-thalamic)",
+    "Head (trans-ventricular)",
+    "Head (trans-cerebellum)",
+]
 METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
@@ -50,6 +61,11 @@ class Recipe:
 LITE = {"pretrained": {"_target_": "fetal_monai.networks.load_imagenet", "network": "@network_def"}}
 RECIPES = {
     "best": Recipe(("networks/lite0.yaml", "recipes/best.yaml")),
+    # The pixels of both views together are those of the single one.
+    "two_views": Recipe(
+        ("networks/lite0_lite0.yaml", "recipes/best.yaml"),
+        {"base_size": [384, 576], "shallow_size": [112, 168], "detailed_size": [160, 240]},
+    ),
     "reference": Recipe(("networks/lite0.yaml", "recipes/reference.yaml"), {"max_epochs": 12, **LITE}),
 }
 
@@ -83,19 +99,43 @@ def fold_tables(annotations: pd.DataFrame, folds: int) -> Iterator[pd.DataFrame]
         yield known.assign(split=split)
 
 
-def write_annotations(data: Path, runs: Path, folds: int) -> dict[str, Path]:
-    """The annotation table of each part, written once."""
-    if not folds:
-        return {"test": data / "annotations.csv"}
-    table = pd.read_csv(data / "annotations.csv", dtype=str)
-    paths = {}
-    for index, fold in enumerate(fold_tables(table, folds)):
-        path = runs / f"annotations_{folds}folds_{index}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            fold.to_csv(temporary, index=False)
-        paths[f"fold{index}of{folds}"] = path
-    return paths
+def device_tables(annotations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each maker's images of train and val as `test`, the other's for training; classes that both have."""
+    known = annotations[(annotations["split"] != "test") & annotations["class"].isin(CLASSES_OF_BOTH_DEVICES)]
+    maker = known["device"].str.split().str[0]
+    inner = StratifiedGroupKFold(8, shuffle=True, random_state=FOLD_SEED)
+    for seen, new in (DEVICES, DEVICES[::-1]):
+        table = known[maker.isin([seen, new])].reset_index(drop=True)
+        rest = np.flatnonzero(table["device"].str.startswith(seen))
+        labels, patients = table["class"].to_numpy()[rest], table["patient_id"].to_numpy()[rest]
+        split = np.full(len(table), "test", dtype=object)
+        split[rest] = "train"
+        _, val = next(inner.split(rest, labels, patients))
+        split[rest[val]] = "val"
+        yield f"{seen}_to_{new}", table.assign(split=split)
+
+
+def fold_parts(data: Path, runs: Path, folds: int) -> dict[str, Path]:
+    """The annotation tables of the folds, written once."""
+    tables = fold_tables(pd.read_csv(data / "annotations.csv", dtype=str), folds)
+    return {
+        f"fold{index}of{folds}": write_table(runs / f"annotations_{folds}folds_{index}.csv", table)
+        for index, table in enumerate(tables)
+    }
+
+
+def device_parts(data: Path, runs: Path) -> dict[str, Path]:
+    """The annotation tables from one maker's devices to another's, written once."""
+    tables = device_tables(pd.read_csv(data / "annotations.csv", dtype=str))
+    return {name: write_table(runs / f"annotations_{name}.csv", table) for name, table in tables}
+
+
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+    return path
 
 
 def command(run: Run, verb: str, data: Path, annotations: Path) -> list[str]:
@@ -110,6 +150,8 @@ def command(run: Run, verb: str, data: Path, annotations: Path) -> list[str]:
         "seed": run.seed,
         **recipe.options,
     }
+    if run.part.endswith(DEVICES):
+        options["class_names"] = CLASSES_OF_BOTH_DEVICES
     if verb == "training":
         options["overwrite"] = True
     return bundle_command(verb, overlays, options)
@@ -191,16 +233,29 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["best", "reference"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--folds", type=int, default=0, help="Cross-validate train + val; 0 measures on test.")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="Of each training.")
+    parser.add_argument("--devices", action="store_true", help="Train on one maker's devices, measure on another's.")
+    parser.add_argument("--jobs", type=int, default=1, help="Trainings side by side, each on its share of the cores.")
     arguments = parser.parse_args()
-    parts = write_annotations(arguments.data.resolve(), arguments.runs.resolve(), arguments.folds)
-    runs = []
+    data, folder = arguments.data.resolve(), arguments.runs.resolve()
+    parts = {"test": data / "annotations.csv"}
+    if arguments.folds:
+        parts = fold_parts(data, folder, arguments.folds)
+    elif arguments.devices:
+        parts = device_parts(data, folder)
+    runs, waiting = [], []
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    pool = ThreadPoolExecutor(arguments.jobs)
     for recipe in arguments.recipes:
         for seed in arguments.seeds:
             for part, table in parts.items():
-                run = Run(recipe, seed, part, arguments.runs.resolve() / recipe / f"seed{seed}" / part)
-                execute(run, arguments.data.resolve(), table, arguments.threads)
+                run = Run(recipe, seed, part, folder / recipe / f"seed{seed}" / part)
                 runs.append(run)
+                waiting.append(pool.submit(execute, run, data, table, threads))
+    try:
+        for each in waiting:
+            each.result()
+    finally:  # after a failure, or Ctrl-C: nothing new is begun
+        pool.shutdown(cancel_futures=True)
     print_table(arguments.recipes, runs)
 
 

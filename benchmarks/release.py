@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accuracy import DATASET, RECIPES, Run, bundle_command, execute, write_annotations
+from accuracy import DATASET, RECIPES, Run, bundle_command, execute, fold_parts
 from numpy.typing import NDArray
 
 from fetal_monai.data import load_datalists
@@ -69,7 +69,7 @@ def held_out(data: Path, runs: Path, seed: int, threads: int) -> tuple[Predictio
     everything: Items = []
     probabilities, scores = [], []
     names: list[str] = []
-    for part, labels in write_annotations(data, runs, FOLDS).items():
+    for part, labels in fold_parts(data, runs, FOLDS).items():
         run = Run(RECIPE, seed, part, runs / RECIPE / f"seed{seed}" / part)
         execute(run, data, labels, threads)
         names = load_model(run.folder / "model")[2].class_names
