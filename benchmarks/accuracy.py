@@ -17,9 +17,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,16 @@ def execute(run: Run, data: Path, annotations: Path, threads: int) -> None:
     print(f"{run.recipe} seed {run.seed} {run.part}: {time.monotonic() - started:.0f} s", flush=True)
 
 
+def side_by_side(jobs: int, tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks, so many at a time; after a failure, or Ctrl-C, begin none."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for each in [pool.submit(task) for task in tasks]:
+            each.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def pooled(runs: Sequence[Run]) -> Predictions:
     """The predictions of all runs; those of several seeds on one image count as images of the same patient."""
     tables = [Predictions.read_csv(run.predictions) for run in runs]
@@ -242,20 +253,14 @@ def main() -> None:
         parts = fold_parts(data, folder, arguments.folds)
     elif arguments.devices:
         parts = device_parts(data, folder)
-    runs, waiting = [], []
+    runs = [
+        Run(recipe, seed, part, folder / recipe / f"seed{seed}" / part)
+        for recipe in arguments.recipes
+        for seed in arguments.seeds
+        for part in parts
+    ]
     threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
-    pool = ThreadPoolExecutor(arguments.jobs)
-    for recipe in arguments.recipes:
-        for seed in arguments.seeds:
-            for part, table in parts.items():
-                run = Run(recipe, seed, part, folder / recipe / f"seed{seed}" / part)
-                runs.append(run)
-                waiting.append(pool.submit(execute, run, data, table, threads))
-    try:
-        for each in waiting:
-            each.result()
-    finally:  # after a failure, or Ctrl-C: nothing new is begun
-        pool.shutdown(cancel_futures=True)
+    side_by_side(arguments.jobs, [partial(execute, run, data, parts[run.part], threads) for run in runs])
     print_table(arguments.recipes, runs)
 
 

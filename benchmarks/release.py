@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import subprocess
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accuracy import DATASET, RECIPES, Run, bundle_command, execute, fold_parts
+from accuracy import DATASET, RECIPES, Run, bundle_command, execute, fold_parts, side_by_side
 from numpy.typing import NDArray
 
 from fetal_monai.data import load_datalists
@@ -64,14 +67,12 @@ def labels_of(items: Items) -> NDArray[np.int64]:
     return np.array([item["label"] for item in items])
 
 
-def held_out(data: Path, runs: Path, seed: int, threads: int) -> tuple[Predictions, NDArray[np.float64]]:
+def held_out(data: Path, folds: dict[Run, Path]) -> tuple[Predictions, NDArray[np.float64]]:
     """Each image of train and val as a model sees it that does not know its patient: probabilities, outlier scores."""
     everything: Items = []
     probabilities, scores = [], []
     names: list[str] = []
-    for part, labels in fold_parts(data, runs, FOLDS).items():
-        run = Run(RECIPE, seed, part, runs / RECIPE / f"seed{seed}" / part)
-        execute(run, data, labels, threads)
+    for run, labels in folds.items():
         names = load_model(run.folder / "model")[2].class_names
         lists = load_datalists(labels, data, names, splits=["train", "test"])
         distance = Mahalanobis.fit(look(run.folder / "model", lists["train"])[1], labels_of(lists["train"]))
@@ -91,7 +92,11 @@ def held_out(data: Path, runs: Path, seed: int, threads: int) -> tuple[Predictio
 
 
 def train_on_all(data: Path, folder: Path, seed: int, threads: int) -> None:
-    """The recipe on all splits together."""
+    """The recipe on all splits together, unless that was done."""
+    done = folder.parent / "seconds.json"
+    if done.exists():
+        return
+    started = time.monotonic()
     overlays = ["train.yaml", *RECIPES[RECIPE].overlays, DATASET, ALL_IMAGES]
     options = {"dataset_dir": data, "ckpt_dir": folder, "output_dir": folder / "log", "seed": seed, "overwrite": True}
     subprocess.run(
@@ -99,6 +104,7 @@ def train_on_all(data: Path, folder: Path, seed: int, threads: int) -> None:
         env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         check=True,
     )
+    done.write_text(json.dumps(round(time.monotonic() - started)))
 
 
 def main() -> None:
@@ -110,13 +116,24 @@ def main() -> None:
     parser.add_argument("--version", default="1.0")
     parser.add_argument("--card", type=Path, default=CARD, help="Markdown for its README: figures, limits.")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int, default=1, help="Trainings side by side, each on its share of the cores.")
     arguments = parser.parse_args()
     data, runs = arguments.data.resolve(), arguments.runs.resolve()
-    judged, scores = held_out(data, runs, arguments.seed, arguments.threads)
-    model_dir = runs / RECIPE / f"seed{arguments.seed}" / "all" / "model"
-    if not (model_dir / WEIGHTS_FILE).exists():
-        train_on_all(data, model_dir, arguments.seed, arguments.threads)
+    folder = runs / RECIPE / f"seed{arguments.seed}"
+    model_dir = folder / "all" / "model"
+    folds = {
+        Run(RECIPE, arguments.seed, part, folder / part): labels
+        for part, labels in fold_parts(data, runs, FOLDS).items()
+    }
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    side_by_side(
+        arguments.jobs,
+        [
+            partial(train_on_all, data, model_dir, arguments.seed, threads),
+            *(partial(execute, run, data, labels, threads) for run, labels in folds.items()),
+        ],
+    )
+    judged, scores = held_out(data, folds)
     facts = load_model(model_dir)[2]
     lists = load_datalists(data / "annotations.csv", data, facts.class_names)
     images = [item for split in lists.values() for item in split]
