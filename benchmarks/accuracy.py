@@ -27,10 +27,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from fetal_monai.files import atomic_path
 from fetal_monai.metrics.bootstrap import Interval, bootstrap_intervals
 from fetal_monai.metrics.compare import compare
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.utils.files import atomic_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 DATASET = "datasets/fetal_planes.yaml"

@@ -23,11 +23,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import nn
 
 from fetal_monai.data import load_datalists
-from fetal_monai.files import atomic_path
 from fetal_monai.losses import LDAMFocalLoss, LogitAdjustedLoss, inverse_frequency_weights
 from fetal_monai.networks import EfficientNetBackbone, load_imagenet
 from fetal_monai.report.pictures import read_frame
 from fetal_monai.transforms import DualResolutiond
+from fetal_monai.utils.files import atomic_path
 
 CLASSES = Path(__file__).resolve().parents[1] / "bundle/configs/datasets/fetal_planes.yaml"
 BACKBONES = ("lite0", "lite1", "lite2")

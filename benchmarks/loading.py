@@ -38,9 +38,9 @@ from pydicom.pixels import convert_color_space  # noqa: E402
 from pydicom.uid import JPEGBaseline8Bit, UltrasoundMultiFrameImageStorage, generate_uid  # noqa: E402
 
 from fetal_monai.dicom import FrameRef, UltrasoundReader  # noqa: E402
-from fetal_monai.shallow_view import shallow_view  # noqa: E402
 from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed, resize_frame  # noqa: E402
 from fetal_monai.transforms.dual_resolution import standardise  # noqa: E402
+from fetal_monai.utils.shallow_view import shallow_view  # noqa: E402
 
 BASE, DETAILED, SHALLOW = (852, 1136), (528, 528), (224, 224)
 

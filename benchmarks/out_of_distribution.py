@@ -21,7 +21,7 @@ from fetal_monai.data import list_frames, load_datalists
 from fetal_monai.dicom import FrameRef, UltrasoundReader
 from fetal_monai.inference.views import loaded_image, prepare
 from fetal_monai.metrics.ood import Mahalanobis, detection_metrics, energy_score, outlier_threshold
-from fetal_monai.model_folder import load_model
+from fetal_monai.model.folder import load_model
 
 ECHO = "examples_ybr_color.dcm"  # a real cardiac clip of 30 frames
 MOST = 150

@@ -26,15 +26,15 @@ from accuracy import DATASET, RECIPES, Run, bundle_command, execute, fold_parts,
 from numpy.typing import NDArray
 
 from fetal_monai.data import load_datalists
-from fetal_monai.inference.calibration import fit_calibration
-from fetal_monai.inference.decisions import Decisions
 from fetal_monai.inference.views import loaded_image, prepare
 from fetal_monai.metrics.conformal import fit_conformal_sets
 from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.selective import abstention_threshold
-from fetal_monai.model_folder import WEIGHTS_FILE, load_model
-from fetal_monai.model_release import write_release
+from fetal_monai.model.calibration import fit_calibration
+from fetal_monai.model.decisions import Decisions
+from fetal_monai.model.folder import WEIGHTS_FILE, load_model
+from fetal_monai.model.release_writer import write_release
 from fetal_monai.report.pictures import read_frame
 
 FOLDS = 4

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fetal_monai.data import load_datalists
 from fetal_monai.inference import Prediction, Predictor
 from fetal_monai.metrics.compare import compare
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.report.pictures import read_frame
 from fetal_monai.transforms.screen_marks import draw_banner, draw_calipers, draw_text
 

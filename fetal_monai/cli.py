@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 import fetal_monai
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.released import released_model, released_notice
+from fetal_monai.model.released_model import released_model, released_notice
 
 _RELEASED = "by default the one that comes with fetal_monai"
 
@@ -102,7 +102,7 @@ def predict(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from fetal_monai.inference.batch import predict_to_folder  # noqa: PLC0415
+    from fetal_monai.results.predict_to_folder import predict_to_folder  # noqa: PLC0415
 
     folder = _model_folder(model)
     columns = (TextColumn("Classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -167,7 +167,7 @@ def import_weights(
 ) -> None:
     """Turn a checkpoint of the reference implementation into a model of ours. Only tensors are read from it."""
     from fetal_monai.console import prepare_console  # noqa: PLC0415
-    from fetal_monai.networks.importing import import_checkpoint  # noqa: PLC0415
+    from fetal_monai.model.checkpoint_import import import_checkpoint  # noqa: PLC0415
 
     prepare_console()
     names = import_checkpoint(checkpoint, network, out, bundle=bundle, overlays=config or (), overwrite=overwrite)
@@ -214,7 +214,7 @@ def compare(
 
     from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
     from fetal_monai.report.comparison import compare_evaluations, comparison_table  # noqa: PLC0415
-    from fetal_monai.report.tables import write_json  # noqa: PLC0415
+    from fetal_monai.report.evaluation_files import write_json  # noqa: PLC0415
 
     try:
         found = compare_evaluations(a, b, replicates=replicates, seed=seed)

@@ -15,7 +15,7 @@ _HARMLESS = (
     "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",  # an optional decoder; we have our own
     "`torch.jit",  # TorchScript's deprecation: MONAI's export and Deploy still use it
 )
-_NAMED_BY_CONFIGS = ("data", "dicom", "handlers", "losses", "metrics", "model_folder", "networks", "transforms")
+_NAMED_BY_CONFIGS = ("data", "dicom", "handlers", "losses", "metrics", "model.folder", "networks", "transforms")
 _IN_TEXT = re.compile(r"^fetal_monai\.errors\.\w+: (.+(?:\n  .+)*)", re.MULTILINE)
 
 

@@ -1,8 +1,9 @@
-"""What several test modules share: small real data, made once."""
+"""What several test modules share: small real data and small models, made once."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -56,6 +57,89 @@ network_def:
 """
 
 
+SIZES = {"base_size": [60, 80], "detailed_size": [48, 64], "shallow_size": [32, 32]}
+SCALE = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+def make_network(seed: int = 0, classes: int = 16) -> Any:
+    """A small network; random weights and BatchNorm statistics, so that outputs neither vanish nor agree."""
+    import torch  # noqa: PLC0415
+
+    from fetal_monai.networks import DualBranchClassifier, EfficientNetBackbone, ResNetBackbone  # noqa: PLC0415
+
+    torch.manual_seed(seed)
+    network = DualBranchClassifier(
+        classes, ResNetBackbone(18), EfficientNetBackbone("lite0"), shallow_size=SIZES["shallow_size"]
+    )
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.2, 0.6)
+    network.train()
+    with torch.no_grad():
+        network(torch.randn(8, 3, 48, 64), torch.randn(8, 3, 32, 32))
+        features = network.eval().forward_features(torch.randn(8, 3, 48, 64), torch.randn(8, 3, 32, 32))
+        network.head.weight.mul_(8 / features.std())
+    return network
+
+
+def write_model(folder: Path, network: Any, class_names: list[str]) -> Path:
+    """A model folder of that network, as a training leaves it."""
+    import torch  # noqa: PLC0415
+    from monai.transforms import Compose  # noqa: PLC0415
+
+    from fetal_monai.model.folder import describe_model, write_facts  # noqa: PLC0415
+    from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed  # noqa: PLC0415
+
+    preprocessing = Compose(
+        [
+            ResizeFramed("image", size=SIZES["base_size"], only_shrink=True),
+            MaskBannerd("image", fraction=0.0798),
+            DualResolutiond(
+                "image",
+                detailed_size=SIZES["detailed_size"],
+                shallow_size=SIZES["shallow_size"],
+                shallow_from="detailed",
+            ),
+        ]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), folder / "model.pt")
+    write_facts(folder, describe_model(network, preprocessing, class_names))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory, class_names) -> Path:
+    """A complete model folder. Copy it before changing it."""
+    return write_model(tmp_path_factory.mktemp("model") / "model", make_network(), class_names)
+
+
+@pytest.fixture(scope="session")
+def overlay(tmp_path_factory) -> Path:
+    """The bundle overlay of that model."""
+    path = tmp_path_factory.mktemp("overlay") / "small.yaml"
+    network = {
+        "_target_": "fetal_monai.networks.DualBranchClassifier",
+        "num_classes": "@num_classes",
+        "shallow": {"_target_": "fetal_monai.networks.ResNetBackbone", "depth": 18},
+        "detailed": {"_target_": "fetal_monai.networks.EfficientNetBackbone", "variant": "lite0"},
+        "shallow_size": "@shallow_size",
+    }
+    path.write_text(yaml.safe_dump({**SIZES, **SCALE, "network_def": network, "num_workers": 0, "batch_size": 8}))
+    return path
+
+
+@pytest.fixture
+def new_model():
+    """Write a model folder of one's own: (folder, class_names, seed) -> folder."""
+
+    def make(folder: Path, class_names: list[str], seed: int = 0) -> Path:
+        return write_model(folder, make_network(seed, len(class_names)), class_names)
+
+    return make
+
+
 PLANES = ["Abdomen", "Femur", "Thorax", "Head (trans-thalamic)", "Head (trans-ventricular)", "Head (trans-cerebellum)"]
 PLANES += ["Cervix", "Other"]  # those of bundle/configs/datasets/fetal_planes.yaml
 
@@ -67,13 +151,13 @@ def evaluated_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch  # noqa: PLC0415
     from monai.transforms import Compose  # noqa: PLC0415
 
-    from fetal_monai.inference.calibration import Calibration  # noqa: PLC0415
-    from fetal_monai.inference.decisions import Decisions  # noqa: PLC0415
     from fetal_monai.metrics.ood import Mahalanobis  # noqa: PLC0415
     from fetal_monai.metrics.selective import Abstention  # noqa: PLC0415
-    from fetal_monai.model_folder import describe_model, write_facts  # noqa: PLC0415
+    from fetal_monai.model.calibration import Calibration  # noqa: PLC0415
+    from fetal_monai.model.decisions import Decisions  # noqa: PLC0415
+    from fetal_monai.model.folder import describe_model, write_facts  # noqa: PLC0415
+    from fetal_monai.model.released_model import describe_files  # noqa: PLC0415
     from fetal_monai.networks import DualBranchClassifier, EfficientNetBackbone  # noqa: PLC0415
-    from fetal_monai.released import describe_files  # noqa: PLC0415
     from fetal_monai.transforms import DualResolutiond, ResizeFramed  # noqa: PLC0415
 
     torch.manual_seed(0)
@@ -111,7 +195,7 @@ def evaluated_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stand_in(evaluated_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a release. Copy it before changing it."""
-    from fetal_monai.model_release import write_release  # noqa: PLC0415
+    from fetal_monai.model.release_writer import write_release  # noqa: PLC0415
 
     return write_release(evaluated_model, tmp_path_factory.mktemp("released") / "fetal_planes", version="0.9")
 
@@ -119,5 +203,5 @@ def stand_in(evaluated_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def released(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in, in the place of the model that comes with the package."""
-    monkeypatch.setattr("fetal_monai.released.RELEASED", stand_in)
+    monkeypatch.setattr("fetal_monai.model.released_model.RELEASED", stand_in)
     return stand_in

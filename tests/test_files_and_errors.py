@@ -18,7 +18,7 @@ from monai.transforms import Compose, Lambda
 
 from fetal_monai.console import find_user_error
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 
 def test_a_file_appears_whole_with_ordinary_rights(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fetal_monai.released import RELEASED
+from fetal_monai.model.released_model import RELEASED
 
 pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml asks for, without a download
 
@@ -55,10 +55,10 @@ def test_the_wheel_carries_every_file_of_the_package(source, wheel):
         "py.typed",
         "released/fetal_planes/model.pt",
         "report/templates/report.html",
-        "dicom/plane_codes.yaml",
+        "results/plane_codes.yaml",
     ):
         assert f"fetal_monai/{name}" in names
-    for name in ("released/fetal_planes/LICENSE.txt", "apps/label/static/page.js", "inference/predictions.schema.json"):
+    for name in ("released/fetal_planes/LICENSE.txt", "apps/label/static/page.js", "results/predictions.schema.json"):
         assert f"fetal_monai/{name}" in names
 
 

@@ -11,7 +11,7 @@ from pydicom.multival import MultiValue
 
 from fetal_monai.dicom.decoders import Samples
 from fetal_monai.dicom.limits import Fault
-from fetal_monai.dicom.tables import read_descriptor, read_table
+from fetal_monai.dicom.lookup_tables import read_descriptor, read_table
 
 _Floats = NDArray[np.float64]
 

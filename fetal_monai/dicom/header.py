@@ -17,9 +17,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from fetal_monai.dicom.bounded_streams import HeaderReader, InflatingReader
+from fetal_monai.dicom.element_values import integer, tag_of, text
 from fetal_monai.dicom.limits import Fault, Limits
-from fetal_monai.dicom.source import HeaderReader, InflatingReader
-from fetal_monai.dicom.values import integer, tag_of, text
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD

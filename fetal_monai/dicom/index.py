@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fetal_monai.dicom.element_values import integer, text
 from fetal_monai.dicom.header import read_header
 from fetal_monai.dicom.index_cache import IndexEntry, Stamp, open_cache
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
-from fetal_monai.dicom.values import integer, text
 from fetal_monai.errors import InputError
 
 AUTO_CACHE = 1000

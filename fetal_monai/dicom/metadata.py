@@ -10,9 +10,9 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
+from fetal_monai.dicom.element_values import text
 from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.regions import main_picture, read_regions, regions_to_text
-from fetal_monai.dicom.values import text
 
 _TEXTS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality", "Manufacturer")
 _IDENTIFYING = ("PatientID", "PatientName", "PatientBirthDate", "AccessionNumber", "StudyDate")

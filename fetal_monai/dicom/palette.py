@@ -8,7 +8,7 @@ from pydicom import Dataset
 
 from fetal_monai.dicom.decoders import Samples
 from fetal_monai.dicom.limits import Fault
-from fetal_monai.dicom.tables import expand_segments, read_descriptor, read_table
+from fetal_monai.dicom.lookup_tables import expand_segments, read_descriptor, read_table
 
 _COLOURS = ("Red", "Green", "Blue")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from monai.engines.evaluator import SupervisedEvaluator
 
-from fetal_monai.model_folder import load_model
+from fetal_monai.model.folder import load_model
 
 
 class ModelLoader:

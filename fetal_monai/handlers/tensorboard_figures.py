@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from fetal_monai.handlers.prediction_collector import Item, PredictionCollector, Row
-from fetal_monai.metrics.calibration import calibration_metrics, top_label_bins
+from fetal_monai.metrics.calibration_error import calibration_metrics, top_label_bins
 from fetal_monai.metrics.classification import confusion_counts, per_class_table
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.report.confusion import confusion_figure
 from fetal_monai.report.reliability import reliability_figure
 from fetal_monai.report.samples import samples_figure

@@ -14,8 +14,8 @@ from ignite.handlers import Checkpoint
 from torch.optim.lr_scheduler import LRScheduler
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
 from fetal_monai.handlers.started_with import EPOCH_LENGTH, describe_start, guess_start
+from fetal_monai.utils.files import atomic_path
 
 BEST_METRIC_KEYS = ("best_metric", "best_metric_epoch")
 START = "started_with"

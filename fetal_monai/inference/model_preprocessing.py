@@ -10,7 +10,7 @@ from typing import Any
 from monai.transforms.compose import Compose
 from monai.transforms.transform import Transform
 
-from fetal_monai.model_folder import load_preprocessing
+from fetal_monai.model.folder import load_preprocessing
 
 
 class ModelPreprocessing(Transform):
@@ -27,7 +27,7 @@ class ModelPreprocessing(Transform):
 
     Example:
         >>> import tempfile, torch
-        >>> from fetal_monai.model_folder import ModelFacts, write_facts
+        >>> from fetal_monai.model.folder import ModelFacts, write_facts
         >>> from fetal_monai.transforms import ResizeFramed
         >>> folder = tempfile.mkdtemp()
         >>> _ = write_facts(folder, ModelFacts(["a", "b"], {}, [ResizeFramed("image", size=(4, 6)).config]))

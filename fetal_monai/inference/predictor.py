@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 import fetal_monai
 from fetal_monai.console import find_user_error
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.inference.decisions import read_decisions
 from fetal_monai.inference.float32 import full_float32
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.inference.views import Views, loaded_image, prepare
-from fetal_monai.model_folder import WEIGHTS_FILE, ModelFacts, load_model
-from fetal_monai.released import released_model, released_notice
+from fetal_monai.model.decisions import read_decisions
+from fetal_monai.model.folder import WEIGHTS_FILE, ModelFacts, load_model
+from fetal_monai.model.released_model import released_model, released_notice
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Predictor:
 
     The numbers are those of `python -m monai.bundle run evaluating` in float32 on the same images. Calibration,
     abstention, conformal sets and out-of-distribution scores apply as far as the model folder holds them
-    (see `fetal_monai.inference.decisions`).
+    (see `fetal_monai.model.decisions`).
 
     Args:
         model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds. None takes the model that comes

@@ -3,7 +3,7 @@
 from fetal_monai.metrics.classification import classification_metrics, confusion_counts, per_class_table
 from fetal_monai.metrics.log_likelihood import calibrated_log_likelihood
 from fetal_monai.metrics.macro_f1 import MacroF1
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 
 __all__ = [
     "MacroF1",

@@ -14,7 +14,7 @@ from scipy.stats import norm, t
 
 from fetal_monai.errors import InputError
 from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.weighted import OVERALL, PER_CLASS, WeightedMetrics
 
 REPLICATES = 1000

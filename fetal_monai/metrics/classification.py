@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 
 ENOUGH_IMAGES = 10  # below this a class's F1 says little, so macro F1 is also given without such classes
 MACRO_F1_OF_COMMON = f"macro_f1_of_classes_with_{ENOUGH_IMAGES}_images"

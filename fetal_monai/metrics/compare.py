@@ -17,7 +17,7 @@ from fetal_monai.metrics.bootstrap import (
     patient_weights,
     replicate_metrics,
 )
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.weighted import OVERALL
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_monai.errors import InputError
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 
 OWN, RARE, ALL = "own", "rare classes together", "all classes together"
 

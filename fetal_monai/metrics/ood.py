@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 COMPONENTS = 64
 ARRAYS = ("means", "directions", "variances", "noise")

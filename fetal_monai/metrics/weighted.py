@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fetal_monai.metrics.calibration import BINS, bin_of, brier_scores, log_losses
+from fetal_monai.metrics.calibration_error import BINS, bin_of, brier_scores, log_losses
 from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 
 Array = NDArray[np.float64]
 PER_CLASS = ("precision", "recall", "f1", "roc_auc", "average_precision")

@@ -10,8 +10,8 @@ from torch import nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.recorded import Recorded
-from fetal_monai.shallow_view import shallow_view
+from fetal_monai.utils.serialization import Recorded
+from fetal_monai.utils.shallow_view import shallow_view
 
 # TorchScript reads annotations itself and knows Optional and Union better than their newer spelling.
 Logits = Union[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]  # noqa: UP007

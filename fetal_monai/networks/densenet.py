@@ -7,7 +7,7 @@ from monai.networks.nets import DenseNet
 from torch import nn
 
 from fetal_monai.networks.errors import unknown_backbone
-from fetal_monai.recorded import Recorded
+from fetal_monai.utils.serialization import Recorded
 
 _BLOCKS = {121: (6, 12, 24, 16), 169: (6, 12, 32, 32), 201: (6, 12, 48, 32)}
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.networks.errors import unknown_backbone
-from fetal_monai.recorded import Recorded
+from fetal_monai.utils.serialization import Recorded
 
 # Width and depth multipliers (Tan and Le 2019, table 8 of the code release, and the release of the Lite variants).
 _MULTIPLIERS = {

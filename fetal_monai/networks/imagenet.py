@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
 from fetal_monai.networks.layouts import to_backbone_layout
 from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
+from fetal_monai.utils.files import atomic_path
 
 _EFFICIENTNET = "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/"
 _TORCHVISION = "https://download.pytorch.org/models/"

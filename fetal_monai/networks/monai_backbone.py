@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fetal_monai.networks.errors import unknown_backbone
-from fetal_monai.recorded import Recorded
+from fetal_monai.utils.serialization import Recorded
 
 
 class MonaiBackbone(Recorded, nn.Module):

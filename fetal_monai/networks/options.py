@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.recorded import TARGET
+from fetal_monai.utils.serialization import TARGET
 
 _RECIPES = {
     "auxiliary_heads": "recipes/auxiliary_heads.yaml",

@@ -6,7 +6,7 @@ import torch
 from monai.networks.nets import ResNet, ResNetBlock, ResNetBottleneck
 
 from fetal_monai.networks.errors import unknown_backbone
-from fetal_monai.recorded import Recorded
+from fetal_monai.utils.serialization import Recorded
 
 _LAYERS: dict[int, tuple[type[ResNetBlock | ResNetBottleneck], list[int]]] = {
     18: (ResNetBlock, [2, 2, 2, 2]),

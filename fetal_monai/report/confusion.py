@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 
 def confusion_figure(matrix: ArrayLike, class_names: Sequence[str], title: str = "Confusion matrix") -> Figure:

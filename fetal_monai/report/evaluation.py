@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.calibration import Calibration, Method, fit_calibration
 from fetal_monai.metrics.bootstrap import REPLICATES, Intervals, bootstrap_intervals
-from fetal_monai.metrics.calibration import calibration_metrics, error_if_calibrated
+from fetal_monai.metrics.calibration_error import calibration_metrics, error_if_calibrated
 from fetal_monai.metrics.classification import classification_metrics
 from fetal_monai.metrics.conformal import ConformalSets, conformal_metrics, fit_conformal_sets
-from fetal_monai.metrics.predictions import UNKNOWN_LABEL, Predictions
+from fetal_monai.metrics.prediction_table import UNKNOWN_LABEL, Predictions
 from fetal_monai.metrics.selective import Abstention, abstention_threshold, risk_coverage
+from fetal_monai.model.calibration import Calibration, Method, fit_calibration
 
 RECALLS_OF_INTEREST = (0.75, 0.85)  # arXiv 2506.08623 sums itself up as the share of classes above these
 

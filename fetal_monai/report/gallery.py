@@ -10,8 +10,8 @@ import numpy as np
 
 from fetal_monai.dicom import FrameRef, UltrasoundReader
 from fetal_monai.inference.views import loaded_image, prepare_and_show
-from fetal_monai.metrics.predictions import Predictions
-from fetal_monai.model_folder import load_model
+from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.model.folder import load_model
 from fetal_monai.report.explain import BranchExplainer, Faithfulness, faithfulness, overlay
 from fetal_monai.report.pictures import data_uri, thumbnail
 

@@ -14,18 +14,23 @@ from markupsafe import Markup
 
 import fetal_monai
 from fetal_monai.dicom.frame_ref import FrameRef
-from fetal_monai.files import atomic_path
 from fetal_monai.metrics.classification import MACRO_F1_OF_COMMON, confusion_counts
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.selective import risk_coverage
 from fetal_monai.metrics.weighted import OVERALL
-from fetal_monai.model_folder import NOTICE
+from fetal_monai.model.folder import NOTICE
 from fetal_monai.report.curves import interval_figure, risk_coverage_figure
 from fetal_monai.report.evaluation import Evaluation
+from fetal_monai.report.evaluation_files import (
+    MACRO_F1_OF_COMMON_LABEL,
+    format_interval,
+    format_value,
+    reliability_diagrams,
+)
 from fetal_monai.report.gallery import ExplainedError
 from fetal_monai.report.pictures import data_uri, read_frame, themed_svg, thumbnail
 from fetal_monai.report.reliability import reliability_figure
-from fetal_monai.report.tables import MACRO_F1_OF_COMMON_LABEL, format_interval, format_value, reliability_diagrams
+from fetal_monai.utils.files import atomic_path
 
 PER_CELL = 12  # images shown of one cell of the confusion matrix
 MOST_IMAGES = 400  # in the whole report, which keeps it below about 5 MB

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON
-from fetal_monai.model_folder import NOTICE, ModelFacts
+from fetal_monai.model.folder import NOTICE, ModelFacts
 from fetal_monai.report.evaluation import Evaluation
+from fetal_monai.report.evaluation_files import format_interval
 from fetal_monai.report.html import LABELS, Section
-from fetal_monai.report.tables import format_interval
 
 USE = (
     ("Intended use", "Research on the classification of standard planes in second-trimester fetal ultrasound."),
@@ -55,7 +55,7 @@ def _model(facts: ModelFacts) -> list[tuple[str, str]]:
 
 
 def _record(record: Mapping[str, Any]) -> str:
-    """A record of `fetal_monai.recorded` in words: the class, and its arguments in brackets."""
+    """A record of `fetal_monai.utils.serialization` in words: the class, and its arguments in brackets."""
     name = str(record.get("_target_", "unknown")).rpartition(".")[2]
     arguments = [
         f"{key}={_record(value) if isinstance(value, Mapping) and '_target_' in value else value}"

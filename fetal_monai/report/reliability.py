@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fetal_monai.metrics.calibration import ReliabilityBins
+from fetal_monai.metrics.calibration_error import ReliabilityBins
 
 
 def reliability_figure(diagrams: Mapping[str, ReliabilityBins]) -> Figure:
@@ -21,7 +21,7 @@ def reliability_figure(diagrams: Mapping[str, ReliabilityBins]) -> Figure:
         A matplotlib figure that belongs to no window.
 
     Example:
-        >>> from fetal_monai.metrics.calibration import reliability_bins
+        >>> from fetal_monai.metrics.calibration_error import reliability_bins
         >>> figure = reliability_figure({"before": reliability_bins([0.9, 0.6], [True, False])})
         >>> figure.axes[0].get_title()
         'before: ECE 0.350'

@@ -10,8 +10,8 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from fetal_monai.recorded import Recorded
 from fetal_monai.transforms.resize import interleaved
+from fetal_monai.utils.serialization import Recorded
 
 REFERENCE_FRACTION = 68 / 852
 """Rows 0-67 of 852 hold the banner of the GE Voluson screens in arXiv 2506.08623."""

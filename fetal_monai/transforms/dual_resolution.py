@@ -10,9 +10,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from fetal_monai.recorded import Recorded
-from fetal_monai.shallow_view import shallow_view
 from fetal_monai.transforms.resize import interleaved, planar, resize_frame
+from fetal_monai.utils.serialization import Recorded
+from fetal_monai.utils.shallow_view import shallow_view
 
 SHALLOW_POSTFIX = "_shallow"
 

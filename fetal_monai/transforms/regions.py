@@ -13,8 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from fetal_monai.dicom.regions import Region, main_picture, regions_from_meta, regions_to_text
-from fetal_monai.recorded import Recorded
 from fetal_monai.transforms.banner import REFERENCE_FILL, REFERENCE_FRACTION, mask_banner
+from fetal_monai.utils.serialization import Recorded
 
 PICTURES = ("tissue", "colour", "3d")
 """The kinds of region that show anatomy; see `Region.kind`."""

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch.nn import functional
 
-from fetal_monai.recorded import Recorded
+from fetal_monai.utils.serialization import Recorded
 
 
 def resize_frame(frame: torch.Tensor, size: Sequence[int], *, antialias: bool = True) -> torch.Tensor:

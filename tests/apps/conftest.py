@@ -25,8 +25,8 @@ from monai.bundle import ConfigParser
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from fetal_monai.files import atomic_path
-from fetal_monai.model_folder import describe_model, write_facts
+from fetal_monai.model.folder import describe_model, write_facts
+from fetal_monai.utils.files import atomic_path
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PATIENCE_S = 180

@@ -24,7 +24,7 @@ from fetal_monai.apps.deploy import __main__ as command
 from fetal_monai.apps.deploy import runtime
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import Predictor
-from fetal_monai.inference.outputs import read_schema
+from fetal_monai.results.folder import read_schema
 
 SDK = "monai-deploy-app-sdk"
 ENVIRONMENT = ".venv-deploy"

@@ -10,11 +10,11 @@ import torch
 pytest.importorskip("monailabel")
 
 from fetal_monai.apps.label.datastore import FINAL, UltrasoundDatastore
-from fetal_monai.apps.label.sources import FolderSource
+from fetal_monai.apps.label.image_sources import FolderSource
 from fetal_monai.apps.label.train import PlaneTrainTask
 from fetal_monai.apps.label.versions import ModelVersions
 from fetal_monai.inference import Predictor
-from fetal_monai.model_folder import read_facts
+from fetal_monai.model.folder import read_facts
 
 
 def test_the_released_model_learns_on_and_stays_as_it_is(released, label_studies, root, tmp_path):

@@ -15,8 +15,8 @@ from fetal_monai.console import find_user_error
 from fetal_monai.data import list_frames
 from fetal_monai.handlers import EvaluationWriter
 from fetal_monai.inference import Predictor
-from fetal_monai.inference.calibration import Calibration
-from fetal_monai.model_folder import describe_model, write_facts
+from fetal_monai.model.calibration import Calibration
+from fetal_monai.model.folder import describe_model, write_facts
 
 REFERENCE, PLANES = "recipes/reference.yaml", "datasets/fetal_planes.yaml"
 SINGLE = {

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from monai.data import DistributedWeightedRandomSampler
 
 from fetal_monai.losses import effective_number_weights
-from fetal_monai.model_folder import load_model
+from fetal_monai.model.folder import load_model
 
 RECIPES = (
     "auxiliary_heads",

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fetal_monai.console import find_user_error
 from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.model_folder import load_model, load_weights
+from fetal_monai.model.folder import load_model, load_weights
 
 PATIENCE_S = 180
 

@@ -15,7 +15,7 @@ from monai.transforms import Compose
 
 from fetal_monai.dicom import index_dicom, read_frame
 from fetal_monai.inference import Predictor
-from fetal_monai.model_folder import describe_model, write_facts
+from fetal_monai.model.folder import describe_model, write_facts
 
 SIDES = st.integers(2, 300)
 

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from fetal_monai.dicom import read_frame
 from fetal_monai.dicom.decoders import Samples
 from fetal_monai.dicom.grayscale import to_grey8
-from fetal_monai.dicom.tables import expand_segments
+from fetal_monai.dicom.lookup_tables import expand_segments
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(1, 64, 64)
 

@@ -13,8 +13,8 @@ from monai.transforms import Activationsd
 
 from fetal_monai.errors import InputError
 from fetal_monai.handlers import EvaluationWriter, PredictionCollector
-from fetal_monai.inference.decisions import read_decisions
 from fetal_monai.metrics import Predictions
+from fetal_monai.model.decisions import read_decisions
 
 NAMES = ["Femur", "Head (PPP, Tectum)", "Other"]
 LOGITS = torch.tensor([[4.0, 0, 0], [0, 3, 1], [0, 2, 1], [1, 0, 5], [2, 1, 0]])

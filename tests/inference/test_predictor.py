@@ -18,11 +18,11 @@ from scipy.special import softmax
 from fetal_monai.dicom import FrameRef, index_dicom, iter_frames, read_frame
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import Prediction, Predictor, ReadFailure
-from fetal_monai.inference.calibration import Calibration
-from fetal_monai.inference.decisions import Decisions, read_decisions
 from fetal_monai.metrics.conformal import ConformalSets
 from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.metrics.selective import Abstention
+from fetal_monai.model.calibration import Calibration
+from fetal_monai.model.decisions import Decisions, read_decisions
 
 CLOSE = 1e-5
 

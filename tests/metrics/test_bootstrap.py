@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 from fetal_monai.errors import InputError
 from fetal_monai.metrics import Predictions
 from fetal_monai.metrics.bootstrap import bootstrap_intervals, expanded_interval, patient_weights, replicate_metrics
-from fetal_monai.metrics.calibration import calibration_metrics
+from fetal_monai.metrics.calibration_error import calibration_metrics
 from fetal_monai.metrics.classification import MACRO_F1_OF_COMMON
 from fetal_monai.metrics.weighted import OVERALL, PER_CLASS
 

@@ -22,7 +22,7 @@ from fetal_monai.networks import (
     SingleBranchClassifier,
 )
 from fetal_monai.networks.efficientnet import SamePadding
-from fetal_monai.recorded import rebuild
+from fetal_monai.utils.serialization import rebuild
 
 # Parameters of each backbone without classifier: published counts less 1000 x (features + 1).
 B0, B6, B7 = 5_288_548 - 1_281_000, 43_040_704 - 2_305_000, 66_347_960 - 2_561_000

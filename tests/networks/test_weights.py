@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from fetal_monai.cli import app
 from fetal_monai.errors import InputError
-from fetal_monai.model_folder import load_model
+from fetal_monai.model.folder import load_model
 from fetal_monai.networks import (
     DenseNetBackbone,
     DualBranchClassifier,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from fetal_monai.model_folder import describe_model, write_facts
+from fetal_monai.model.folder import describe_model, write_facts
 
 NETWORK = {
     "_target_": "fetal_monai.networks.DualBranchClassifier",

@@ -11,11 +11,11 @@ from monai.data import MetaTensor
 from monai.transforms import Resize
 from torch.nn import functional
 
-from fetal_monai.recorded import rebuild
-from fetal_monai.shallow_view import shallow_view
 from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed, mask_banner, resize_frame
 from fetal_monai.transforms.dual_resolution import standardise
 from fetal_monai.transforms.resize import interleaved, planar
+from fetal_monai.utils.serialization import rebuild
+from fetal_monai.utils.shallow_view import shallow_view
 
 SIDES = st.integers(4, 64)
 

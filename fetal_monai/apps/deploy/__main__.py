@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fetal_monai.apps.deploy.runtime import prepare_runtime
 from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.released import FACTS_FILE, released_model, released_notice
+from fetal_monai.model.released_model import FACTS_FILE, released_model, released_notice
 
 EPILOG = """exit status: 0 all images classified; 1 an error, nothing written; 2 wrong usage; 3 some images could
 not be read, the others are in the output folder.
@@ -91,7 +91,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None, log_
     prepare_runtime(log_level or "OFF")  # before anything imports MONAI
     from fetal_monai.apps.deploy.app import FetalPlanesApp  # noqa: PLC0415
     from fetal_monai.inference import Predictor  # noqa: PLC0415
-    from fetal_monai.inference.outputs import JSON_FILE, REPORTS_FOLDER, results_folder  # noqa: PLC0415
+    from fetal_monai.results.folder import JSON_FILE, REPORTS_FOLDER, results_folder  # noqa: PLC0415
 
     predictor = Predictor(find_model(model_folder))
     with results_folder(output_folder) as staging:

@@ -9,10 +9,10 @@ from typing import Any
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from fetal_monai.apps.deploy.study import ClassifiedStudy
-from fetal_monai.dicom.structured_report import build_report, write_report
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
-from fetal_monai.inference.outputs import REPORTS_FOLDER, write_results
+from fetal_monai.results.folder import REPORTS_FOLDER, write_results
+from fetal_monai.results.structured_report import build_report, write_report
 
 
 class ReportWriterOperator(Operator):
@@ -20,7 +20,7 @@ class ReportWriterOperator(Operator):
 
     Args:
         fragment: the application.
-        output_folder: where to; see `fetal_monai.inference.outputs.results_folder` for all or nothing.
+        output_folder: where to; see `fetal_monai.results.folder.results_folder` for all or nothing.
         predictor: the model, for its identity.
         source: what to call the input in an error.
 

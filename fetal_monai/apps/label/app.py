@@ -22,10 +22,10 @@ from monailabel.utils.others.generic import md5_digest  # noqa: E402
 import fetal_monai  # noqa: E402
 from fetal_monai.apps.label.classify import PlaneInferTask, PredictiveEntropy, ServedPredictor  # noqa: E402
 from fetal_monai.apps.label.datastore import UltrasoundDatastore  # noqa: E402
-from fetal_monai.apps.label.sources import FolderSource, open_source  # noqa: E402
+from fetal_monai.apps.label.image_sources import FolderSource, open_source  # noqa: E402
 from fetal_monai.apps.label.train import PlaneTrainTask  # noqa: E402
 from fetal_monai.apps.label.versions import ModelVersions  # noqa: E402
-from fetal_monai.model_folder import NOTICE  # noqa: E402
+from fetal_monai.model.folder import NOTICE  # noqa: E402
 
 MODEL = "fetal_planes"
 """The name in URLs: /infer/fetal_planes, /train/fetal_planes."""

@@ -14,13 +14,13 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from fetal_monai.apps.label.datastore import UltrasoundDatastore
-from fetal_monai.apps.label.sources import ImageFile, describe_file
+from fetal_monai.apps.label.image_sources import ImageFile, describe_file
 from fetal_monai.apps.label.versions import ModelVersions
 from fetal_monai.dicom import FrameRef
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
 from fetal_monai.inference import Predictor, ReadFailure
-from fetal_monai.model_folder import NOTICE
+from fetal_monai.model.folder import NOTICE
 
 CLIP_FRAMES = 5
 """Frames of a clip that stand for it in active learning, evenly spread."""

@@ -14,10 +14,10 @@ from urllib.parse import quote, unquote
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from fetal_monai.apps.label.image_sources import ImageFile, ImageSource
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
-from fetal_monai.apps.label.sources import ImageFile, ImageSource
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 FINAL = DefaultLabelTag.FINAL.value
 CSV_FILE = "annotations.csv"

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fetal_monai.apps.label.sources import ImageFile
+from fetal_monai.apps.label.image_sources import ImageFile
 from fetal_monai.errors import OTHER_CLASSES, InputError
 
 COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame", "patient_id")

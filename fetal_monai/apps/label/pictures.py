@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 
 def picture_to_dicom(picture: str | PathLike[str], path: str | PathLike[str]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from fetal_monai.apps.label.compatibility import prepare_monailabel
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
-from fetal_monai.released import is_released
+from fetal_monai.model.released_model import is_released
+from fetal_monai.utils.files import atomic_path
 
 HOST = "127.0.0.1"
 MAIN_FILE = "main.py"

@@ -11,8 +11,8 @@ from os import PathLike
 from pathlib import Path
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
-from fetal_monai.model_folder import WEIGHTS_FILE, read_facts
+from fetal_monai.model.folder import WEIGHTS_FILE, read_facts
+from fetal_monai.utils.files import atomic_path
 
 HISTORY_FILE = "versions.json"
 

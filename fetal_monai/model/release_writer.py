@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.decisions import CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE, read_decisions
 from fetal_monai.metrics.ood import Mahalanobis
-from fetal_monai.model_folder import NOTICE, WEIGHTS_FILE, ModelFacts, load_model
+from fetal_monai.model.decisions import CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE, read_decisions
+from fetal_monai.model.folder import NOTICE, WEIGHTS_FILE, ModelFacts, load_model
+from fetal_monai.model.released_model import FACTS_FILE, FILES, describe_files
 from fetal_monai.networks.state_dicts import read_state_dict
-from fetal_monai.released import FACTS_FILE, FILES, describe_files
 
 CARD_FILE = "README.md"
 LICENCE_FILE = "LICENSE.txt"

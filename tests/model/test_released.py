@@ -18,7 +18,6 @@ import yaml
 from monai.bundle import ConfigWorkflow
 from typer.testing import CliRunner
 
-from fetal_monai import model_release
 from fetal_monai.apps.deploy import __main__ as deploy
 from fetal_monai.apps.label.server import default_workspace
 from fetal_monai.cli import app
@@ -28,10 +27,11 @@ from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
 from fetal_monai.metrics.ood import Mahalanobis
-from fetal_monai.metrics.predictions import Predictions
-from fetal_monai.model_folder import load_model, load_weights, read_facts
-from fetal_monai.model_release import MAX_BYTES, write_release
-from fetal_monai.released import RELEASED, released_model, released_notice
+from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.model import release_writer
+from fetal_monai.model.folder import load_model, load_weights, read_facts
+from fetal_monai.model.release_writer import MAX_BYTES, write_release
+from fetal_monai.model.released_model import RELEASED, released_model, released_notice
 
 FILES = {"model.pt", "model.json", "calibration.json", "decisions.json", "ood.npz", "README.md", "LICENSE.txt"}
 real = pytest.mark.skipif(not (RELEASED / "model.pt").exists(), reason="this checkout holds no released model")
@@ -107,7 +107,7 @@ def too_large(folder: Path) -> None:
     ("spoil", "patch", "says"),
     [
         (None, (Mahalanobis, "save", disk_full), "No space left on device; make room"),
-        (None, (model_release, "MAX_BYTES", 1000), "more than 1000; train a smaller network"),
+        (None, (release_writer, "MAX_BYTES", 1000), "more than 1000; train a smaller network"),
         (too_large, None, "head.weight hold values that are no numbers or beyond 65504"),
         (lambda folder: (folder / "model.json").unlink(), None, "there is no such file"),
         (lambda folder: (folder / "calibration.json").write_text("{"), None, "is no calibration"),
@@ -214,7 +214,7 @@ def test_deploy_takes_it_where_no_model_is_named(released, tmp_path, monkeypatch
     assert capsys.readouterr().err == f"{released_notice()}\n"
     (used,) = json.loads((tmp_path / "out/predictions.json").read_text())["images"]
     assert used == read_facts(released).release["files"]["model.pt"]["sha256"]
-    monkeypatch.setattr("fetal_monai.released.RELEASED", tmp_path / "nowhere")
+    monkeypatch.setattr("fetal_monai.model.released_model.RELEASED", tmp_path / "nowhere")
     assert deploy.main([*arguments[:3], str(tmp_path / "other")]) == 1
     assert "no model comes with this installation" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
@@ -264,7 +264,7 @@ def test_damage_is_named_with_its_remedy(released, stills, tmp_path, monkeypatch
     (broken / name).unlink()
     if change is not None:
         (broken / name).write_bytes(change(raw))
-    monkeypatch.setattr("fetal_monai.released.RELEASED", broken)
+    monkeypatch.setattr("fetal_monai.model.released_model.RELEASED", broken)
     done = CliRunner().invoke(app, ["predict", stills[0], "--out", str(tmp_path / "out")])
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit), "no traceback"
@@ -280,13 +280,13 @@ def test_all_damage_is_told_at_once(released, tmp_path, monkeypatch):
     broken = Path(shutil.copytree(released, tmp_path / "fetal_planes"))
     (broken / "ood.npz").unlink()
     (broken / "model.pt").write_bytes(POINTER)
-    monkeypatch.setattr("fetal_monai.released.RELEASED", broken)
+    monkeypatch.setattr("fetal_monai.model.released_model.RELEASED", broken)
     with pytest.raises(InputError, match="2 problems"):
         released_model()
 
 
 def test_an_installation_without_a_model_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("fetal_monai.released.RELEASED", tmp_path)
+    monkeypatch.setattr("fetal_monai.model.released_model.RELEASED", tmp_path)
     with pytest.raises(
         InputError, match=r"no model comes with this installation; train one \(README, 'Your own data'\)"
     ):

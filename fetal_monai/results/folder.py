@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.decisions import Decisions
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
-from fetal_monai.metrics.predictions import UNKNOWN_LABEL, Predictions
-from fetal_monai.model_folder import NOTICE
+from fetal_monai.metrics.prediction_table import UNKNOWN_LABEL, Predictions
+from fetal_monai.model.decisions import Decisions
+from fetal_monai.model.folder import NOTICE
 
 CSV_FILE = "predictions.csv"
 JSON_FILE = "predictions.json"
@@ -89,7 +89,7 @@ def read_schema() -> dict[str, Any]:
         >>> read_schema()["title"]
         'predictions.json of fetal_monai'
     """
-    text = resources.files("fetal_monai.inference").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    text = resources.files("fetal_monai.results").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 

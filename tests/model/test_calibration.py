@@ -7,9 +7,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.calibration import Calibration, fit_calibration
 from fetal_monai.metrics import Predictions
-from fetal_monai.metrics.calibration import calibration_metrics
+from fetal_monai.metrics.calibration_error import calibration_metrics
+from fetal_monai.model.calibration import Calibration, fit_calibration
 
 NAMES = ("a", "b", "c", "d")
 

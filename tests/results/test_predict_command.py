@@ -19,10 +19,10 @@ from fetal_monai.cli import app
 from fetal_monai.dicom import FrameRef, index_dicom
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor, outputs
-from fetal_monai.inference.batch import predict_to_folder
 from fetal_monai.inference.discover import find_images
-from fetal_monai.inference.outputs import read_schema
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.results.folder import read_schema
+from fetal_monai.results.predict_to_folder import predict_to_folder
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The model that comes with the package and is used when none is named; `fetal_monai.model_release` writes it.
+"""The model that comes with the package and is used when none is named; `fetal_monai.model.release_writer` writes it.
 
 Its `model.json` lists the files with their sizes and digests, so that what an interrupted download, a checkout without
 its large files or a disk did to them is told as such. Importing this module needs neither torch nor MONAI.
@@ -15,7 +15,7 @@ from typing import Any
 
 from fetal_monai.errors import InputError
 
-RELEASED = Path(__file__).parent / "fetal_planes"
+RELEASED = Path(__file__).parents[1] / "released" / "fetal_planes"
 FACTS_FILE = "model.json"
 FILES = "files"
 _ELSE = "or name a model folder of your own"

@@ -8,8 +8,8 @@ import pytest
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.networks import DualBranchClassifier, ResNetBackbone
-from fetal_monai.recorded import Recorded, rebuild
 from fetal_monai.transforms import ResizeFramed
+from fetal_monai.utils.serialization import Recorded, rebuild
 
 
 def test_a_record_holds_every_argument_defaults_included():
@@ -45,9 +45,9 @@ def test_a_subclass_records_its_own_arguments():
     [
         "os.system",
         "subprocess.run",
-        "fetal_monai.model_folder.subprocess.run",
-        "fetal_monai.recorded.importlib.import_module",
-        "fetal_monai.recorded.rebuild",
+        "fetal_monai.model.folder.subprocess.run",
+        "fetal_monai.utils.serialization.importlib.import_module",
+        "fetal_monai.utils.serialization.rebuild",
         "fetal_monai.nowhere.Nothing",
         "fetal_monai_evil.Thing",
         "torch.nn.Linear",

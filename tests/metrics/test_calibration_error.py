@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
-from fetal_monai.metrics.calibration import (
+from fetal_monai.metrics.calibration_error import (
     bin_of,
     calibration_metrics,
     error_if_calibrated,

@@ -17,10 +17,10 @@ from monai.transforms import Compose, LoadImaged
 
 import fetal_monai
 from fetal_monai.errors import OTHER_CLASSES, FetalMonaiError, InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.model.released_model import FACTS_FILE, FILES, check_files
 from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
-from fetal_monai.recorded import TARGET, Recorded, rebuild
-from fetal_monai.released import FACTS_FILE, FILES, check_files
+from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.serialization import TARGET, Recorded, rebuild
 
 WEIGHTS_FILE = "model.pt"
 FORMAT = 1
@@ -34,7 +34,7 @@ class ModelFacts:
 
     Args:
         class_names: in the order of the logits.
-        network: the record that rebuilds the network (see `fetal_monai.recorded`).
+        network: the record that rebuilds the network (see `fetal_monai.utils.serialization`).
         preprocessing: the records of the transforms between the decoded frame and the network's views, in order.
         data: the fingerprint of the training data: counts per split and class, and a digest of the labels.
         software: versions and the revision of the source.
@@ -72,7 +72,7 @@ def describe_model(
     if not isinstance(network, Recorded):
         raise FetalMonaiError(
             f"the network {type(network).__name__} cannot be recorded in a model folder; "
-            "derive its class from fetal_monai.recorded.Recorded"
+            "derive its class from fetal_monai.utils.serialization.Recorded"
         )
     return ModelFacts(
         class_names=list(class_names),
@@ -92,7 +92,7 @@ def _describe_transform(transform: Any) -> dict[str, Any]:
         return transform.config
     raise FetalMonaiError(
         f"the preprocessing transform {type(transform).__name__} cannot be recorded in a model folder; use those of "
-        "fetal_monai.transforms, or derive a class of your own from fetal_monai.recorded.Recorded as well"
+        "fetal_monai.transforms, or derive a class of your own from fetal_monai.utils.serialization.Recorded as well"
     )
 
 

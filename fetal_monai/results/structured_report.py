@@ -23,7 +23,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 if TYPE_CHECKING:
     from fetal_monai.inference.prediction import ModelIdentity, Prediction
@@ -50,7 +50,7 @@ _SEXES = ("M", "F", "O")
 
 @functools.cache
 def _codes() -> dict[str, Any]:
-    text = resources.files("fetal_monai.dicom").joinpath("plane_codes.yaml").read_text(encoding="utf-8")
+    text = resources.files("fetal_monai.results").joinpath("plane_codes.yaml").read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content
 

@@ -12,9 +12,9 @@ from monai.config.type_definitions import KeysCollection
 from monai.transforms.transform import MapTransform
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.calibration import Calibration
-from fetal_monai.inference.decisions import CALIBRATION_FILE
-from fetal_monai.model_folder import read_facts
+from fetal_monai.model.calibration import Calibration
+from fetal_monai.model.decisions import CALIBRATION_FILE
+from fetal_monai.model.folder import read_facts
 
 
 class CalibratedProbabilitiesd(MapTransform):

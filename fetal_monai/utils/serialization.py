@@ -77,7 +77,7 @@ def _plain(value: Any, owner: type, name: str) -> Any:
         return [_plain(item, owner, name) for item in value]
     raise FetalMonaiError(
         f"{owner.__name__}: argument '{name}' is a {type(value).__name__}, which a model folder cannot record; "
-        "pass numbers, strings, lists or a class that derives from fetal_monai.recorded.Recorded"
+        "pass numbers, strings, lists or a class that derives from fetal_monai.utils.serialization.Recorded"
     )
 
 

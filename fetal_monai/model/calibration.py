@@ -21,8 +21,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.model_selection import GroupKFold
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
-from fetal_monai.metrics.predictions import Predictions
+from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.utils.files import atomic_path
 
 Method = Literal["none", "temperature", "vector"]
 METHODS: tuple[Method, ...] = ("none", "temperature", "vector")

@@ -16,7 +16,7 @@ from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, UltrasoundInstance, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 PICTURE_SUFFIX = ".png"
 TIMEOUT_S = 20.0

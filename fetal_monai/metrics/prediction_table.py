@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
+from fetal_monai.utils.files import atomic_path
 
 UNKNOWN_LABEL = -1
 SUM_TOLERANCE = 1e-4  # float32 softmax over some dozens of classes stays well inside, a forgotten softmax does not

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fetal_monai.errors import InputError
 from fetal_monai.inference.discover import find_images
-from fetal_monai.inference.outputs import REPORTS_FOLDER, check_replaceable, results_folder, write_results
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
+from fetal_monai.results.folder import REPORTS_FOLDER, check_replaceable, results_folder, write_results
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def predict_to_folder(
 
 
 def _write_reports(predictions: list[Prediction], folder: Path) -> int:
-    from fetal_monai.dicom.structured_report import build_reports, write_report  # noqa: PLC0415  # it is heavy
+    from fetal_monai.results.structured_report import build_reports, write_report  # noqa: PLC0415  # it is heavy
 
     count = 0
     for report in build_reports(predictions):

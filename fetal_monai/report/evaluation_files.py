@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from fetal_monai.files import atomic_path
 from fetal_monai.metrics.bootstrap import Interval
-from fetal_monai.metrics.calibration import top_label_bins
+from fetal_monai.metrics.calibration_error import top_label_bins
 from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON, confusion_counts, per_class_table
 from fetal_monai.metrics.weighted import PER_CLASS
 from fetal_monai.report.confusion import confusion_figure, write_figure
 from fetal_monai.report.evaluation import Evaluation
 from fetal_monai.report.reliability import reliability_figure
+from fetal_monai.utils.files import atomic_path
 
 MACRO_F1_OF_COMMON_LABEL = f"Macro F1, classes of {ENOUGH_IMAGES}+ images"
 SUMMARY = {

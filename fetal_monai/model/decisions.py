@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from fetal_monai.errors import InputError
-from fetal_monai.files import atomic_path
-from fetal_monai.inference.calibration import Calibration
 from fetal_monai.metrics.conformal import ConformalSets
 from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.metrics.selective import Abstention
+from fetal_monai.model.calibration import Calibration
+from fetal_monai.utils.files import atomic_path
 
 CALIBRATION_FILE = "calibration.json"
 DECISIONS_FILE = "decisions.json"

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.sr._concepts_dict import concepts
 
-from fetal_monai import model_folder
 from fetal_monai.dicom import index_dicom
-from fetal_monai.dicom import structured_report as reports
-from fetal_monai.dicom.structured_report import anatomy_codes, build_report, build_reports, plane_code, write_report
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import ModelIdentity, Prediction
+from fetal_monai.model import folder as model_folder
+from fetal_monai.results import structured_report as reports
+from fetal_monai.results.structured_report import anatomy_codes, build_report, build_reports, plane_code, write_report
 
 IDENTITY = ModelIdentity("DualBranchClassifier", "0.1.0+abcdef012345", "ab" * 32, "cd" * 32, "0.1.0")
 
@@ -178,7 +178,7 @@ def test_dcmtk_reads_it(written, found):
 
 
 def test_the_standard_codes_are_in_the_standard(class_names, root):
-    table = yaml.safe_load((root / "fetal_monai/dicom/plane_codes.yaml").read_text())
+    table = yaml.safe_load((root / "fetal_monai/results/plane_codes.yaml").read_text())
     used = {tuple(site) for entry in table["planes"].values() for site in entry["sites"]}
     assert used
     for scheme, value, meaning in used:
