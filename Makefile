@@ -62,9 +62,10 @@ $(DEPLOY)/.ready: $(READY) $(DEPLOY_PINS)
 
 test: lint fast ## Lint, types and the fast tests with coverage (under 8 minutes on two cores)
 
-lint: install
+lint: install ## Style, the plan of the house (pyproject.toml) and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
 # One thread a process: two processes on two cores are faster than two threads in each. The workplaces count towards

@@ -3,4 +3,9 @@
 Research software: it is not a medical device and must not be used for diagnosis.
 """
 
+from fetal_monai.utils.lazy_attributes import lazy_attributes
+
 __version__ = "0.1.0"
+
+# Names that moved, for configurations that were written with the old ones.
+__getattr__ = lazy_attributes(__name__, {"model_folder": "fetal_monai.model"})

@@ -214,7 +214,7 @@ def compare(
 
     from fetal_monai.errors import FetalMonaiError  # noqa: PLC0415
     from fetal_monai.report.comparison import compare_evaluations, comparison_table  # noqa: PLC0415
-    from fetal_monai.report.evaluation_files import write_json  # noqa: PLC0415
+    from fetal_monai.utils.files import write_json  # noqa: PLC0415
 
     try:
         found = compare_evaluations(a, b, replicates=replicates, seed=seed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from os import PathLike, fspath
 
 MAX_PROBLEMS_SHOWN = 50
 OTHER_CLASSES = "train a model of your own for other classes (README, 'Your own data')"
 """The remedy wherever someone asks a model about classes that it does not have."""
+_IN_TEXT = re.compile(r"^fetal_monai\.errors\.\w+: (.+(?:\n  .+)*)", re.MULTILINE)
 
 
 class FetalMonaiError(Exception):
@@ -71,3 +73,30 @@ class InputError(FetalMonaiError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.source, self.problems)
+
+
+def find_user_error(error: BaseException) -> FetalMonaiError | None:
+    r"""Find our error inside whatever wraps it.
+
+    MONAI wraps what a transform or a config component raises, and a DataLoader turns an error of its worker process
+    into text.
+
+    Args:
+        error: what was raised; its causes are followed, and tracebacks inside messages are searched.
+
+    Returns:
+        The error whose message is written for users, or None if there is none.
+
+    Example:
+        >>> print(find_user_error(RuntimeError("... \nfetal_monai.errors.DicomReadError: a.dcm: empty; copy again")))
+        a.dcm: empty; copy again
+    """
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, FetalMonaiError):
+            return current
+        match = _IN_TEXT.search(str(current))
+        if match:
+            return FetalMonaiError(match.group(1))
+        current = current.__cause__ or current.__context__
+    return None

@@ -88,7 +88,8 @@ def write_model(folder: Path, network: Any, class_names: list[str]) -> Path:
     import torch  # noqa: PLC0415
     from monai.transforms import Compose  # noqa: PLC0415
 
-    from fetal_monai.model.folder import describe_model, write_facts  # noqa: PLC0415
+    from fetal_monai.model.description import describe_model  # noqa: PLC0415
+    from fetal_monai.model.facts import write_facts  # noqa: PLC0415
     from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed  # noqa: PLC0415
 
     preprocessing = Compose(
@@ -155,8 +156,9 @@ def evaluated_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fetal_monai.metrics.selective import Abstention  # noqa: PLC0415
     from fetal_monai.model.calibration import Calibration  # noqa: PLC0415
     from fetal_monai.model.decisions import Decisions  # noqa: PLC0415
-    from fetal_monai.model.folder import describe_model, write_facts  # noqa: PLC0415
-    from fetal_monai.model.released_model import describe_files  # noqa: PLC0415
+    from fetal_monai.model.description import describe_model  # noqa: PLC0415
+    from fetal_monai.model.facts import write_facts  # noqa: PLC0415
+    from fetal_monai.model.file_digests import describe_files  # noqa: PLC0415
     from fetal_monai.networks import DualBranchClassifier, EfficientNetBackbone  # noqa: PLC0415
     from fetal_monai.transforms import DualResolutiond, ResizeFramed  # noqa: PLC0415
 

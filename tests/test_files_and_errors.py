@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, Lambda
 
-from fetal_monai.console import find_user_error
-from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
+from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError, find_user_error
 from fetal_monai.utils.files import atomic_path
 
 

@@ -16,16 +16,19 @@ from rich.console import Console
 from fetal_monai.errors import InputError
 from fetal_monai.handlers.prediction_collector import PredictionCollector
 from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
-from fetal_monai.metrics.prediction_table import UNKNOWN_LABEL, Predictions
+from fetal_monai.metrics.prediction_checks import UNKNOWN_LABEL
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model.calibration import Method
 from fetal_monai.model.decisions import Decisions
-from fetal_monai.model.folder import WEIGHTS_FILE, read_facts
+from fetal_monai.model.facts import read_facts
+from fetal_monai.model.folder import WEIGHTS_FILE
 from fetal_monai.model.released_model import is_released
 from fetal_monai.report.evaluation import Evaluation, evaluate
-from fetal_monai.report.evaluation_files import summary_table, write_evaluation
+from fetal_monai.report.evaluation_files import write_evaluation
 from fetal_monai.report.gallery import explain_errors
 from fetal_monai.report.html import write_report
 from fetal_monai.report.model_card import model_card
+from fetal_monai.report.summary import summary_table
 
 logger = logging.getLogger(__name__)
 

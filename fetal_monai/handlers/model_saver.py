@@ -11,7 +11,8 @@ from ignite.engine import Engine, Events
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.model.decisions import FITTED_FILES
-from fetal_monai.model.folder import WEIGHTS_FILE, ModelFacts, write_facts
+from fetal_monai.model.facts import ModelFacts, write_facts
+from fetal_monai.model.folder import WEIGHTS_FILE
 from fetal_monai.utils.files import atomic_path
 
 Keep = Literal["best", "last"]
@@ -25,7 +26,7 @@ class ModelSaver:
     files in place, which a kill would leave half-written.
 
     Args:
-        folder: gets `model.pt`, a plain state dict, and `model.json` (see `fetal_monai.model.folder`); what an earlier
+        folder: gets `model.pt`, a plain state dict, and `model.json` (see `fetal_monai.model`); what an earlier
             evaluation fitted to other weights is removed.
         network: the network.
         facts: what `model.json` shall say; the epoch and the metric are added.

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from fetal_monai.dicom.frame_ref import STILL, FrameRef
 from fetal_monai.errors import InputError
-from fetal_monai.metrics.prediction_table import SUM_TOLERANCE, UNKNOWN_LABEL, Predictions
+from fetal_monai.metrics.prediction_checks import SUM_TOLERANCE, UNKNOWN_LABEL
+from fetal_monai.metrics.prediction_table import Predictions
 
 UID_KEYS = ("SOPInstanceUID", "sop_instance_uid")
 Row = tuple[str, int, int, str | None, list[float], str, NDArray[np.float32] | None]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
+from fetal_monai.utils.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from fetal_monai.inference.predictor import Predictor
 
 __all__ = ["ModelIdentity", "Prediction", "Predictor", "ReadFailure"]
 
-
-def __getattr__(name: str) -> Any:
-    # The predictor needs torch and MONAI, which take seconds to import; what it returns does without them.
-    if name == "Predictor":
-        from fetal_monai.inference.predictor import Predictor  # noqa: PLC0415
-
-        return Predictor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Predictor": "fetal_monai.inference.predictor:Predictor",
+        "calibrated": "fetal_monai.inference.calibrated_probabilities",  # as configurations once named it
+    },
+)

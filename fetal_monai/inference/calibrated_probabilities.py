@@ -14,7 +14,7 @@ from monai.transforms.transform import MapTransform
 from fetal_monai.errors import InputError
 from fetal_monai.model.calibration import Calibration
 from fetal_monai.model.decisions import CALIBRATION_FILE
-from fetal_monai.model.folder import read_facts
+from fetal_monai.model.facts import read_facts
 
 
 class CalibratedProbabilitiesd(MapTransform):

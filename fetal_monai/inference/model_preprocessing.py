@@ -27,7 +27,7 @@ class ModelPreprocessing(Transform):
 
     Example:
         >>> import tempfile, torch
-        >>> from fetal_monai.model.folder import ModelFacts, write_facts
+        >>> from fetal_monai.model.facts import ModelFacts, write_facts
         >>> from fetal_monai.transforms import ResizeFramed
         >>> folder = tempfile.mkdtemp()
         >>> _ = write_facts(folder, ModelFacts(["a", "b"], {}, [ResizeFramed("image", size=(4, 6)).config]))

@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 import fetal_monai
-from fetal_monai.console import find_user_error
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.errors import FetalMonaiError, find_user_error
 from fetal_monai.inference.float32 import full_float32
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.inference.views import Views, loaded_image, prepare
 from fetal_monai.model.decisions import read_decisions
-from fetal_monai.model.folder import WEIGHTS_FILE, ModelFacts, load_model
+from fetal_monai.model.facts import ModelFacts
+from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
 
 logger = logging.getLogger(__name__)

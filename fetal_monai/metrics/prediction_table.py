@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from fetal_monai.errors import InputError
+from fetal_monai.metrics.prediction_checks import UNKNOWN_LABEL, shape_problems, value_problems
 from fetal_monai.utils.files import atomic_path
 
-UNKNOWN_LABEL = -1
-SUM_TOLERANCE = 1e-4  # float32 softmax over some dozens of classes stays well inside, a forgotten softmax does not
 ID_COLUMNS = ("SOPInstanceUID", "frame", "class", "prediction", "probability")
 PATIENT_COLUMN = "patient_id"
 
@@ -73,7 +71,10 @@ class Predictions:
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        problems = _shape_problems(self) or _value_problems(self)
+        columns = {"frames": self.frames, "labels": self.labels, "patient_ids": self.patient_ids}
+        problems = shape_problems(
+            self.class_names, self.sop_instance_uids, self.probabilities, columns, (*ID_COLUMNS, PATIENT_COLUMN)
+        ) or value_problems(self.sop_instance_uids, self.frames, self.labels, self.probabilities)
         if problems:
             raise InputError(self.source, problems)
 
@@ -244,63 +245,3 @@ def _check_prediction_column(table: Predictions, predicted: pd.Series[float]) ->
             table.source,
             [f"row {row + 2}: the prediction is not the most probable class; don't edit it by hand" for row in wrong],
         )
-
-
-def _shape_problems(table: Predictions) -> list[str]:
-    names, probabilities = table.class_names, table.probabilities
-    count = len(table.sop_instance_uids) if table.sop_instance_uids.ndim == 1 else -1
-    problems = []
-    if len(names) < 2 or len(set(names)) != len(names) or not all(names):
-        problems.append(f"class names must be two or more, distinct and not empty, but are {list(names)}")
-    reserved = sorted(set(names) & {*ID_COLUMNS, PATIENT_COLUMN})
-    if reserved:
-        problems.append(f"class names {reserved} are names of other columns; rename the classes")
-    if count == 0:
-        problems.append("no images; check that the split is not empty")
-    if probabilities.shape != (count, len(names)):
-        problems.append(
-            f"probabilities have shape {probabilities.shape}, not one row for each of {count} images and one column "
-            f"for each of {len(names)} classes; use the class list that the network was trained with"
-        )
-    columns = {"frames": table.frames, "labels": table.labels, "patient_ids": table.patient_ids}
-    problems += [
-        f"{name} have shape {column.shape}, but there are {count} images"
-        for name, column in columns.items()
-        if column is not None and column.shape != (count,)
-    ]
-    return problems
-
-
-def _value_problems(table: Predictions) -> list[str]:
-    probabilities, labels = table.probabilities, table.labels
-    with np.errstate(invalid="ignore"):
-        sums = probabilities.sum(axis=1)
-    finite = np.isfinite(probabilities).all(axis=1)
-    outside = finite & ((probabilities < 0) | (probabilities > 1 + SUM_TOLERANCE)).any(axis=1)
-    off = finite & ~outside & (np.abs(sums - 1) > SUM_TOLERANCE)
-    unknown = (labels < UNKNOWN_LABEL) | (labels >= table.num_classes)
-    seen: dict[tuple[str, int], int] = {}
-    problems = [
-        f"{_row(table, i)}: a probability is NaN or infinite; look at that image" for i in np.flatnonzero(~finite)
-    ]
-    problems += [
-        f"{_row(table, i)}: a probability is outside [0, 1]; apply softmax to logits first"
-        for i in np.flatnonzero(outside)
-    ]
-    problems += [
-        f"{_row(table, i)}: probabilities sum to {sums[i]:.6g}, not 1; apply softmax over the classes"
-        for i in np.flatnonzero(off)
-    ]
-    problems += [
-        f"{_row(table, i)}: label {labels[i]} is outside the class list (0 to {table.num_classes - 1}, -1 if unknown)"
-        for i in np.flatnonzero(unknown)
-    ]
-    for row, key in enumerate(table.keys):
-        first = seen.setdefault(key, row)
-        if first != row:
-            problems.append(f"{_row(table, row)}: the same image as row {first + 1}; predict each image once")
-    return problems
-
-
-def _row(table: Predictions, row: int | np.signedinteger[Any]) -> str:
-    return f"row {row + 1} ({table.sop_instance_uids[row]}, frame {table.frames[row]})"

@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 
 from fetal_monai.errors import InputError
 from fetal_monai.metrics.prediction_table import Predictions
-from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.files import write_json
 
 Method = Literal["none", "temperature", "vector"]
 METHODS: tuple[Method, ...] = ("none", "temperature", "vector")
@@ -107,8 +107,7 @@ class Calibration:
         Args:
             path: the file, beside the checkpoint that it belongs to.
         """
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(asdict(self), path)
 
     @classmethod
     def read_json(cls, path: str | os.PathLike[str]) -> Calibration:

@@ -12,8 +12,8 @@ from monai.bundle import ConfigParser
 
 import fetal_monai
 from fetal_monai.errors import InputError
-from fetal_monai.model.folder import describe_model, write_facts
-from fetal_monai.model.released_model import FACTS_FILE
+from fetal_monai.model.description import describe_model
+from fetal_monai.model.facts import FACTS_FILE, write_facts
 from fetal_monai.networks.reference import load_reference_checkpoint
 from fetal_monai.utils.files import atomic_path
 

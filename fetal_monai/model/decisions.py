@@ -20,7 +20,7 @@ from fetal_monai.metrics.conformal import ConformalSets
 from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.metrics.selective import Abstention
 from fetal_monai.model.calibration import Calibration
-from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.files import write_json
 
 CALIBRATION_FILE = "calibration.json"
 DECISIONS_FILE = "decisions.json"
@@ -75,9 +75,7 @@ class Decisions:
             "conformal": None if self.conformal is None else _finite(asdict(self.conformal)),
             "ood_threshold": self.ood_threshold,
         }
-        with atomic_path(root / DECISIONS_FILE) as temporary:
-            text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_json(content, root / DECISIONS_FILE)
 
 
 def read_decisions(folder: str | PathLike[str], class_names: Sequence[str], weights_sha256: str) -> Decisions:

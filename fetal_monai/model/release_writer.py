@@ -15,9 +15,11 @@ import torch
 from fetal_monai.errors import InputError
 from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.model.decisions import CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE, read_decisions
-from fetal_monai.model.folder import NOTICE, WEIGHTS_FILE, ModelFacts, load_model
-from fetal_monai.model.released_model import FACTS_FILE, FILES, describe_files
+from fetal_monai.model.facts import FACTS_FILE, NOTICE, ModelFacts
+from fetal_monai.model.file_digests import FILES, describe_files
+from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.networks.state_dicts import read_state_dict
+from fetal_monai.utils.files import write_json
 
 CARD_FILE = "README.md"
 LICENCE_FILE = "LICENSE.txt"
@@ -107,9 +109,9 @@ def _fill(source: Path, fresh: Path, identity: Mapping[str, str], card: str, lic
         Mahalanobis.load(source / OOD_FILE).save(fresh / OOD_FILE, half=True)
     if (source / DECISIONS_FILE).exists():
         decisions = json.loads((source / DECISIONS_FILE).read_text(encoding="utf-8"))
-        _write_json(fresh / DECISIONS_FILE, {**decisions, "weights_sha256": after})
+        write_json({**decisions, "weights_sha256": after}, fresh / DECISIONS_FILE)
     release = {**identity, FILES: describe_files(fresh, sorted(path.name for path in fresh.iterdir()))}
-    _write_json(fresh / FACTS_FILE, {**facts, "notice": NOTICE, "release": release})
+    write_json({**facts, "notice": NOTICE, "release": release}, fresh / FACTS_FILE)
     (fresh / LICENCE_FILE).write_text(licence, encoding="utf-8")
     _, _, read_back = load_model(fresh)
     read_decisions(fresh, read_back.class_names, after)
@@ -129,11 +131,6 @@ def _halved(path: Path) -> dict[str, torch.Tensor]:
         problem = f"{', '.join(lost[:4])} hold values that are no numbers or beyond 65504, the largest of float16"
         raise InputError(path, [f"{problem}; train again, with a lower learning rate or weight decay"])
     return halved
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _card(facts: ModelFacts, card: str) -> str:

@@ -10,8 +10,8 @@ from rich.table import Table
 from fetal_monai.errors import InputError
 from fetal_monai.metrics.compare import Comparison, compare
 from fetal_monai.metrics.prediction_table import Predictions
-from fetal_monai.report.evaluation_files import format_interval, format_value
 from fetal_monai.report.html import LABELS
+from fetal_monai.report.summary import format_interval, format_value
 
 PREDICTIONS_FILE = "predictions.csv"
 

@@ -13,7 +13,8 @@ from fetal_monai.metrics.bootstrap import REPLICATES, Intervals, bootstrap_inter
 from fetal_monai.metrics.calibration_error import calibration_metrics, error_if_calibrated
 from fetal_monai.metrics.classification import classification_metrics
 from fetal_monai.metrics.conformal import ConformalSets, conformal_metrics, fit_conformal_sets
-from fetal_monai.metrics.prediction_table import UNKNOWN_LABEL, Predictions
+from fetal_monai.metrics.prediction_checks import UNKNOWN_LABEL
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.selective import Abstention, abstention_threshold, risk_coverage
 from fetal_monai.model.calibration import Calibration, Method, fit_calibration
 

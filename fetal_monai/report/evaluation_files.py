@@ -1,48 +1,20 @@
-"""The files that an evaluation leaves behind, and the short table that it prints."""
+"""The files that an evaluation leaves behind: tables, metrics, pictures."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
 
-from fetal_monai.metrics.bootstrap import Interval
 from fetal_monai.metrics.calibration_error import top_label_bins
-from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON, confusion_counts, per_class_table
+from fetal_monai.metrics.classification import confusion_counts, per_class_table
 from fetal_monai.metrics.weighted import PER_CLASS
 from fetal_monai.report.confusion import confusion_figure, write_figure
 from fetal_monai.report.evaluation import Evaluation
 from fetal_monai.report.reliability import reliability_figure
-from fetal_monai.utils.files import atomic_path
-
-MACRO_F1_OF_COMMON_LABEL = f"Macro F1, classes of {ENOUGH_IMAGES}+ images"
-SUMMARY = {
-    "macro_f1": "Macro F1",
-    MACRO_F1_OF_COMMON: MACRO_F1_OF_COMMON_LABEL,
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "ece": "ECE",
-}
-
-
-def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write strict JSON (no NaN), whole or not at all.
-
-    Args:
-        content: what to write.
-        path: the file.
-
-    Raises:
-        ValueError: if a value is NaN or infinite: undefined values are None.
-    """
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+from fetal_monai.utils.files import atomic_path, write_json
 
 
 def write_evaluation(evaluation: Evaluation, output_dir: str | os.PathLike[str]) -> dict[str, Path]:
@@ -88,62 +60,6 @@ def reliability_diagrams(evaluation: Evaluation) -> dict[str, Any]:
     if evaluation.calibration is None:
         return {"uncalibrated": top_label_bins(evaluation.raw)}
     return {"before": top_label_bins(evaluation.raw), "after": top_label_bins(evaluation.predictions)}
-
-
-def summary_table(evaluation: Evaluation) -> Table:
-    """The table that an evaluation prints.
-
-    Args:
-        evaluation: what was found out.
-
-    Returns:
-        A rich table: one row per class, the averages below.
-    """
-    metrics = evaluation.metrics
-    patients = "" if metrics["patients"] is None else f" of {metrics['patients']} patients"
-    table = Table(
-        title=f"{metrics['images']} images{patients}",
-        caption="In brackets: 95 % intervals from resampling patients. Macro F1 is over the classes present.",
-    )
-    table.add_column("Class")
-    for heading in ("Precision", "Recall", "F1", "Images"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, row in metrics["per_class"].items():
-        numbers = (format_value(row[key]) for key in ("precision", "recall", "f1"))
-        table.add_row(name, *numbers, str(row["support"]))
-    table.add_section()
-    for key, label in SUMMARY.items():
-        table.add_row(label, "", "", format_interval(evaluation.intervals.overall[key]), "")
-    return table
-
-
-def format_value(value: float | None) -> str:
-    """A number as tables show it.
-
-    Args:
-        value: the number, None where undefined.
-
-    Returns:
-        Three decimals, or the word "undefined".
-    """
-    return "undefined" if value is None else f"{value:.3f}"
-
-
-def format_interval(interval: Interval) -> str:
-    """A value and its interval as tables show them.
-
-    Args:
-        interval: the value.
-
-    Returns:
-        For instance "0.912 (0.880 to 0.941)", or the value alone where there is no interval.
-
-    Example:
-        >>> format_interval(Interval(0.9119, 0.88, 0.941)), format_interval(Interval(None))
-        ('0.912 (0.880 to 0.941)', 'undefined')
-    """
-    ends = "" if interval.low is None or interval.high is None else f" ({interval.low:.3f} to {interval.high:.3f})"
-    return format_value(interval.value) + ends
 
 
 def _per_class(evaluation: Evaluation) -> pd.DataFrame:

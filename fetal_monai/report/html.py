@@ -18,18 +18,14 @@ from fetal_monai.metrics.classification import MACRO_F1_OF_COMMON, confusion_cou
 from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.selective import risk_coverage
 from fetal_monai.metrics.weighted import OVERALL
-from fetal_monai.model.folder import NOTICE
+from fetal_monai.model.facts import NOTICE
 from fetal_monai.report.curves import interval_figure, risk_coverage_figure
 from fetal_monai.report.evaluation import Evaluation
-from fetal_monai.report.evaluation_files import (
-    MACRO_F1_OF_COMMON_LABEL,
-    format_interval,
-    format_value,
-    reliability_diagrams,
-)
+from fetal_monai.report.evaluation_files import reliability_diagrams
 from fetal_monai.report.gallery import ExplainedError
 from fetal_monai.report.pictures import data_uri, read_frame, themed_svg, thumbnail
 from fetal_monai.report.reliability import reliability_figure
+from fetal_monai.report.summary import MACRO_F1_OF_COMMON_LABEL, format_interval, format_value
 from fetal_monai.utils.files import atomic_path
 
 PER_CELL = 12  # images shown of one cell of the confusion matrix

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fetal_monai.metrics.classification import ENOUGH_IMAGES, MACRO_F1_OF_COMMON
-from fetal_monai.model.folder import NOTICE, ModelFacts
+from fetal_monai.model.facts import NOTICE, ModelFacts
 from fetal_monai.report.evaluation import Evaluation
-from fetal_monai.report.evaluation_files import format_interval
 from fetal_monai.report.html import LABELS, Section
+from fetal_monai.report.summary import format_interval
 
 USE = (
     ("Intended use", "Research on the classification of standard planes in second-trimester fetal ultrasound."),

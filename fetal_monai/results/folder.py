@@ -15,9 +15,10 @@ from typing import Any
 
 from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
-from fetal_monai.metrics.prediction_table import UNKNOWN_LABEL, Predictions
+from fetal_monai.metrics.prediction_checks import UNKNOWN_LABEL
+from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model.decisions import Decisions
-from fetal_monai.model.folder import NOTICE
+from fetal_monai.model.facts import NOTICE
 
 CSV_FILE = "predictions.csv"
 JSON_FILE = "predictions.json"

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydicom
 import yaml
@@ -23,12 +23,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.inference.prediction import ModelIdentity, Prediction
+from fetal_monai.model.facts import NOTICE
 from fetal_monai.utils.files import atomic_path
 
-if TYPE_CHECKING:
-    from fetal_monai.inference.prediction import ModelIdentity, Prediction
-
-NOTICE = "Research software. Not a medical device: not for diagnosis, treatment or triage."
 SOFTWARE = "fetal_monai"
 DEVICE_UID = "2.25.296199150767839732887042056682939778053"  # of the software as a device, drawn once
 SERIES_NUMBER = 9901

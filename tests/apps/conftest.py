@@ -25,7 +25,8 @@ from monai.bundle import ConfigParser
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from fetal_monai.model.folder import describe_model, write_facts
+from fetal_monai.model.description import describe_model
+from fetal_monai.model.facts import write_facts
 from fetal_monai.utils.files import atomic_path
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

@@ -14,7 +14,7 @@ from fetal_monai.apps.label.image_sources import FolderSource
 from fetal_monai.apps.label.train import PlaneTrainTask
 from fetal_monai.apps.label.versions import ModelVersions
 from fetal_monai.inference import Predictor
-from fetal_monai.model.folder import read_facts
+from fetal_monai.model.facts import read_facts
 
 
 def test_the_released_model_learns_on_and_stays_as_it_is(released, label_studies, root, tmp_path):

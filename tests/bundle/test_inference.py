@@ -11,12 +11,13 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import list_data_collate
 
-from fetal_monai.console import find_user_error
 from fetal_monai.data import list_frames
+from fetal_monai.errors import find_user_error
 from fetal_monai.handlers import EvaluationWriter
 from fetal_monai.inference import Predictor
 from fetal_monai.model.calibration import Calibration
-from fetal_monai.model.folder import describe_model, write_facts
+from fetal_monai.model.description import describe_model
+from fetal_monai.model.facts import write_facts
 
 REFERENCE, PLANES = "recipes/reference.yaml", "datasets/fetal_planes.yaml"
 SINGLE = {

@@ -10,8 +10,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 
-from fetal_monai.console import find_user_error
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.errors import FetalMonaiError, find_user_error
 from fetal_monai.networks import EfficientNetBackbone, check_options
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from fetal_monai.model.folder import ModelFacts, write_facts
+from fetal_monai.model.facts import ModelFacts, write_facts
 from fetal_monai.networks import (
     DualBranchClassifier,
     EfficientNetBackbone,
@@ -63,7 +63,7 @@ def test_a_training_that_goes_on_from_a_model_folder_does_not(workflow, phantom,
     torch.save(network.state_dict(), tmp_path / "model.pt")
     write_facts(tmp_path, ModelFacts(names, network.config, []))
     load = {
-        "_target_": "fetal_monai.model.folder.load_weights",
+        "_target_": "fetal_monai.model.load_weights",
         "network": "@network_def",
         "folder": str(tmp_path),
         "class_names": "@class_names",

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from fetal_monai.console import find_user_error
-from fetal_monai.errors import InputError
+from fetal_monai.errors import InputError, find_user_error
 
 # Of a schedule over one epoch, and what a run that goes on with it says when it has this option instead.
 OTHER_OPTIONS = [

@@ -19,8 +19,7 @@ from monai.transforms import Compose
 from sklearn.metrics import accuracy_score, f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fetal_monai.console import find_user_error
-from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.errors import FetalMonaiError, InputError, find_user_error
 from fetal_monai.model.folder import load_model, load_weights
 
 PATIENCE_S = 180

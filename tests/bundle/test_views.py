@@ -15,7 +15,8 @@ from monai.transforms import Compose
 
 from fetal_monai.dicom import index_dicom, read_frame
 from fetal_monai.inference import Predictor
-from fetal_monai.model.folder import describe_model, write_facts
+from fetal_monai.model.description import describe_model
+from fetal_monai.model.facts import write_facts
 
 SIDES = st.integers(2, 300)
 

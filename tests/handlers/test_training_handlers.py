@@ -17,7 +17,7 @@ from monai.transforms import Compose, RandFlip
 
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.handlers import EarlyStop, ModelSaver, SeedEpochs, TrainingCheckpoint
-from fetal_monai.model.folder import ModelFacts, read_facts
+from fetal_monai.model.facts import ModelFacts, read_facts
 
 FACTS = ModelFacts(class_names=["a", "b"], network={}, preprocessing=[])
 

@@ -21,15 +21,15 @@ from typer.testing import CliRunner
 from fetal_monai.apps.deploy import __main__ as deploy
 from fetal_monai.apps.label.server import default_workspace
 from fetal_monai.cli import app
-from fetal_monai.console import find_user_error
 from fetal_monai.data import load_datalists
 from fetal_monai.dicom import index_dicom
-from fetal_monai.errors import InputError
+from fetal_monai.errors import InputError, find_user_error
 from fetal_monai.inference import Predictor
 from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model import release_writer
-from fetal_monai.model.folder import load_model, load_weights, read_facts
+from fetal_monai.model.facts import read_facts
+from fetal_monai.model.folder import load_model, load_weights
 from fetal_monai.model.release_writer import MAX_BYTES, write_release
 from fetal_monai.model.released_model import RELEASED, released_model, released_notice
 

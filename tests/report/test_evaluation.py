@@ -11,9 +11,10 @@ from fetal_monai.errors import InputError
 from fetal_monai.metrics import Predictions
 from fetal_monai.metrics.classification import MACRO_F1_OF_COMMON
 from fetal_monai.report.evaluation import evaluate
-from fetal_monai.report.evaluation_files import summary_table, write_evaluation
+from fetal_monai.report.evaluation_files import write_evaluation
 from fetal_monai.report.html import write_report
 from fetal_monai.report.model_card import model_card
+from fetal_monai.report.summary import summary_table
 
 
 def test_calibration_lowers_the_error_and_keeps_every_decision(splits):

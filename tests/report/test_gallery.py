@@ -12,7 +12,8 @@ from fetal_monai.data import list_frames
 from fetal_monai.dicom import UltrasoundReader
 from fetal_monai.inference import Predictor
 from fetal_monai.metrics import Predictions
-from fetal_monai.model.folder import describe_model, fingerprint, read_facts, write_facts
+from fetal_monai.model.description import describe_model, fingerprint
+from fetal_monai.model.facts import read_facts, write_facts
 from fetal_monai.networks import DualBranchClassifier, ResNetBackbone
 from fetal_monai.report import gallery
 from fetal_monai.report.evaluation import evaluate

@@ -11,7 +11,8 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from fetal_monai.model.folder import describe_model, write_facts
+from fetal_monai.model.description import describe_model
+from fetal_monai.model.facts import write_facts
 
 NETWORK = {
     "_target_": "fetal_monai.networks.DualBranchClassifier",

@@ -24,7 +24,7 @@ from pydicom.sr._concepts_dict import concepts
 from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import ModelIdentity, Prediction
-from fetal_monai.model import folder as model_folder
+from fetal_monai.model import facts
 from fetal_monai.results import structured_report as reports
 from fetal_monai.results.structured_report import anatomy_codes, build_report, build_reports, plane_code, write_report
 
@@ -113,7 +113,7 @@ def test_it_says_who_speaks_and_of_whom(written):
     (name,) = items(dataset, "121013")
     assert "not a medical device" in name.TextValue
     (comment,) = items(dataset, "121106")
-    assert comment.TextValue == reports.NOTICE == model_folder.NOTICE
+    assert comment.TextValue == reports.NOTICE == facts.NOTICE
     assert "research" in dataset.SeriesDescription.lower()
     (first, *_) = groups(dataset)
     assert [item.TextValue for item in items(first, "111001")] == ["fetal_monai DualBranchClassifier"]

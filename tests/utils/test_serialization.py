@@ -45,7 +45,7 @@ def test_a_subclass_records_its_own_arguments():
     [
         "os.system",
         "subprocess.run",
-        "fetal_monai.model.folder.subprocess.run",
+        "fetal_monai.model.description.subprocess.run",
         "fetal_monai.utils.serialization.importlib.import_module",
         "fetal_monai.utils.serialization.rebuild",
         "fetal_monai.nowhere.Nothing",

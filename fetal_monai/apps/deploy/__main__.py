@@ -12,7 +12,8 @@ from pathlib import Path
 
 from fetal_monai.apps.deploy.runtime import prepare_runtime
 from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.model.released_model import FACTS_FILE, released_model, released_notice
+from fetal_monai.model.facts import FACTS_FILE
+from fetal_monai.model.released_model import released_model, released_notice
 
 EPILOG = """exit status: 0 all images classified; 1 an error, nothing written; 2 wrong usage; 3 some images could
 not be read, the others are in the output folder.

@@ -25,7 +25,7 @@ from fetal_monai.apps.label.datastore import UltrasoundDatastore  # noqa: E402
 from fetal_monai.apps.label.image_sources import FolderSource, open_source  # noqa: E402
 from fetal_monai.apps.label.train import PlaneTrainTask  # noqa: E402
 from fetal_monai.apps.label.versions import ModelVersions  # noqa: E402
-from fetal_monai.model.folder import NOTICE  # noqa: E402
+from fetal_monai.model.facts import NOTICE  # noqa: E402
 
 MODEL = "fetal_planes"
 """The name in URLs: /infer/fetal_planes, /train/fetal_planes."""

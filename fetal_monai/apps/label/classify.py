@@ -20,7 +20,7 @@ from fetal_monai.dicom import FrameRef
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
 from fetal_monai.inference import Predictor, ReadFailure
-from fetal_monai.model.folder import NOTICE
+from fetal_monai.model.facts import NOTICE
 
 CLIP_FRAMES = 5
 """Frames of a clip that stand for it in active learning, evenly spread."""

@@ -18,7 +18,7 @@ from fetal_monai.apps.label.app import MODEL
 from fetal_monai.apps.label.datastore import UltrasoundDatastore
 from fetal_monai.dicom import read_frame
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.model.folder import NOTICE
+from fetal_monai.model.facts import NOTICE
 
 KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
 """One key per class, in their order; commands use none of these."""

@@ -21,7 +21,7 @@ from fetal_monai.apps.label.versions import ModelVersions
 from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import Predictor, ReadFailure
-from fetal_monai.model.folder import ModelFacts, read_facts
+from fetal_monai.model.facts import ModelFacts, read_facts
 
 OPTIONS: dict[str, Any] = {"max_epochs": 10, "learning_rate": 1e-4, "batch_size": 8, "cache_rate": 0.0, "seed": 42}
 """What a request may set, and what it is else."""
@@ -211,7 +211,7 @@ def model_overrides(facts: ModelFacts, folder: Path) -> dict[str, Any]:
         "preprocessing": [load, *(record for record in facts.preprocessing if record not in views)],
         "views": views,
         "pretrained": {
-            "_target_": "fetal_monai.model.folder.load_weights",
+            "_target_": "fetal_monai.model.load_weights",
             "network": "@network_def",
             "folder": str(folder),
             "class_names": "@class_names",

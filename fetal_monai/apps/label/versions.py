@@ -11,7 +11,8 @@ from os import PathLike
 from pathlib import Path
 
 from fetal_monai.errors import InputError
-from fetal_monai.model.folder import WEIGHTS_FILE, read_facts
+from fetal_monai.model.facts import read_facts
+from fetal_monai.model.folder import WEIGHTS_FILE
 from fetal_monai.utils.files import atomic_path
 
 HISTORY_FILE = "versions.json"
