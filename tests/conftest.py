@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,27 @@ network_def:
   auxiliary_heads: "@auxiliary_heads"
   freeze_backbones: "@freeze_backbones"
 """
+
+
+@pytest.fixture
+def randomise() -> Callable[..., Any]:
+    """Draw BatchNorm parameters and statistics in place: with those of a fresh network every output is near zero."""
+    import torch  # noqa: PLC0415
+    from torch import nn  # noqa: PLC0415
+
+    def draw(network: Any, seed: int = 0) -> Any:
+        generator = torch.Generator().manual_seed(seed)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+                module.weight.data.uniform_(0.8, 1.2, generator=generator)
+                module.bias.data.normal_(0, 0.1, generator=generator)
+            elif isinstance(module, nn.Linear):  # heads that start at zero would hide everything before them
+                module.weight.data.normal_(0, 0.05, generator=generator)
+        return network.eval()
+
+    return draw
 
 
 SIZES = {"base_size": [60, 80], "detailed_size": [48, 64], "shallow_size": [32, 32]}
@@ -117,7 +139,7 @@ def model_dir(tmp_path_factory, class_names) -> Path:
 
 
 @pytest.fixture(scope="session")
-def overlay(tmp_path_factory) -> Path:
+def model_overlay(tmp_path_factory) -> Path:
     """The bundle overlay of that model."""
     path = tmp_path_factory.mktemp("overlay") / "small.yaml"
     network = {

@@ -40,3 +40,17 @@ def workflow(root: Path, tiny: Path) -> Callable[..., ConfigWorkflow]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def start(workflow: Callable[..., ConfigWorkflow], phantom: Path) -> Callable[..., ConfigWorkflow]:
+    """Start what a person runs on the phantom: the model is in OUT/model, what is written in OUT/eval."""
+
+    def begin(out: Path, *overlays: str, run_id: str = "training", **override: Any) -> ConfigWorkflow:
+        folders = {"dataset_dir": str(phantom), "ckpt_dir": str(out / "model"), "output_dir": str(out / "eval")}
+        flow = workflow("train", "train.yaml", *overlays, **{**folders, **override})
+        flow.run_id = run_id
+        flow.initialize()
+        return flow
+
+    return begin

@@ -13,6 +13,7 @@ import yaml
 from monai.bundle import ConfigParser, ckpt_export, onnx_export, verify_metadata, verify_net_in_out
 
 SCHEMA = "reference/meta_schema_20240725.json"
+OPTIONS = ("dropout", "auxiliary_heads", "freeze_backbones", "frozen_norm_stages", "average_flips")
 
 
 def load(root: Path, name: str) -> dict:
@@ -45,9 +46,19 @@ def test_the_classes_stand_in_one_order_everywhere(root: Path):
 
 
 def test_exports_have_the_network_that_is_trained_by_default(root: Path):
+    """inference.yaml describes it for MONAI's tools alone: a run takes network and preprocessing from the model."""
     train, inference = load(root, "train.yaml"), load(root, "inference.yaml")
-    for name in ("network_def", "shallow_size"):
-        assert inference[name] == train[name], name
+    for name in ("network_def", "shallow_size", *OPTIONS):
+        assert inference[name] == train[name], f"bundle/configs/inference.yaml: {name} is another than in train.yaml"
+    assert "detailed_size" not in inference, "the views are the model's"
+
+
+def test_evaluating_looks_at_every_split_in_one_way(root: Path):
+    config = load(root, "evaluate.yaml")
+    for split in ("fit", "training_images"):
+        assert config[split]["predictions"] == "$@collect#predictions()"
+        assert "@collect#evaluator(" in config[split]["evaluator"]
+        assert "@collect#dataloader(" in config[split]["evaluator"]
 
 
 def test_metadata_names_the_views_size_and_the_locked_versions(root: Path):

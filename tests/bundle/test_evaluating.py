@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,34 +14,19 @@ from fetal_monai.dicom import FrameRef, index_dicom
 from fetal_monai.inference import Predictor
 
 
-def run(workflow, run_id: str, phantom: Path, out: Path, *configs: str, **override: Any) -> None:
-    flow = workflow(
-        "train",
-        "train.yaml",
-        *configs,
-        dataset_dir=str(phantom),
-        ckpt_dir=str(out / "model"),
-        output_dir=str(out / "eval"),
-        **override,
-    )
-    flow.run_id = run_id
-    flow.initialize()
-    flow.run()
-
-
 @pytest.fixture(scope="module")
-def averaged(workflow, phantom, tmp_path_factory) -> Path:
+def averaged(start, tmp_path_factory) -> Path:
     """A model folder with an average of the weights."""
     out = tmp_path_factory.mktemp("averaged")
-    run(workflow, "training", phantom, out, "recipes/ema.yaml", max_epochs=1)
+    start(out, "recipes/ema.yaml", max_epochs=1).run()
     return out
 
 
 def test_an_averaged_model_is_evaluated_with_its_out_of_distribution_score(
-    workflow, phantom, averaged, tmp_path, class_names
+    start, phantom, averaged, tmp_path, class_names
 ):
     shutil.copytree(averaged / "model", tmp_path / "model")
-    run(workflow, "evaluating", phantom, tmp_path, "recipes/ema.yaml", "evaluate.yaml")
+    start(tmp_path, "recipes/ema.yaml", "evaluate.yaml", run_id="evaluating").run()
     table = pd.read_csv(tmp_path / "eval/predictions.csv", dtype={"SOPInstanceUID": str})
     files = index_dicom(phantom)
     frames = [FrameRef(files[uid].path, frame) for uid, frame in zip(table.SOPInstanceUID, table.frame, strict=True)]
@@ -53,12 +37,12 @@ def test_an_averaged_model_is_evaluated_with_its_out_of_distribution_score(
     assert metrics["out_of_distribution"]["flagged"] == pytest.approx(np.mean([f.out_of_distribution for f in found]))
 
 
-def test_without_training_images_there_is_no_score_and_a_word_about_it(workflow, phantom, averaged, tmp_path, capfd):
+def test_without_training_images_there_is_no_score_and_a_word_about_it(start, phantom, averaged, tmp_path, capfd):
     labels = pd.read_csv(phantom / "annotations.csv", dtype=str)
     labels[labels["split"] != "train"].to_csv(tmp_path / "annotations.csv", index=False)
     shutil.copytree(averaged / "model", tmp_path / "model")
     csv = str(tmp_path / "annotations.csv")
-    run(workflow, "evaluating", phantom, tmp_path, "evaluate.yaml", annotations=csv)
+    start(tmp_path, "evaluate.yaml", run_id="evaluating", annotations=csv).run()
     assert "the split train has no images: no out-of-distribution score is fitted" in capfd.readouterr().out
     assert (tmp_path / "model/decisions.json").exists()
     assert not (tmp_path / "model/ood.npz").exists()

@@ -82,20 +82,10 @@ def test_flips_and_frozen_stages_reach_every_network_that_has_them(name, tmp_pat
         (None, "DualBranchClassifier was built with False; leave it out, or write auxiliary_heads: "),
     ],
 )
-def test_a_recipe_that_does_not_reach_the_network_ends_the_training(workflow, phantom, tmp_path, network, said):
+def test_a_recipe_that_does_not_reach_the_network_ends_the_training(start, tmp_path, network, said):
     options = {} if network else {"network_def#auxiliary_heads": False}
-    flow = workflow(
-        "train",
-        "train.yaml",
-        "recipes/auxiliary_heads.yaml",
-        *([network] if network else []),
-        dataset_dir=str(phantom),
-        ckpt_dir=str(tmp_path),
-        output_dir=str(tmp_path),
-        **options,
-    )
-    flow.run_id = "training"
-    flow.initialize()
+    overlays = ["recipes/auxiliary_heads.yaml", *([network] if network else [])]
+    flow = start(tmp_path, *overlays, **options)
     with pytest.raises(RuntimeError) as caught:
         flow.run()
     found = find_user_error(caught.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,34 +16,19 @@ from fetal_monai.losses import effective_number_weights
 from fetal_monai.model.folder import load_model
 
 RECIPES = (
-    "auxiliary_heads",
-    "backbone_learning_rate",
-    "class_aware_sampling",
-    "clip_gradients",
-    "drw",
-    "ema",
-    "warmup_cosine",
+    "recipes/auxiliary_heads.yaml",
+    "recipes/backbone_learning_rate.yaml",
+    "recipes/class_aware_sampling.yaml",
+    "recipes/clip_gradients.yaml",
+    "recipes/drw.yaml",
+    "recipes/ema.yaml",
+    "recipes/warmup_cosine.yaml",
 )
 
 
-def start(workflow, phantom: Path, out: Path, recipes, **override):
-    flow = workflow(
-        "train",
-        "train.yaml",
-        *(f"recipes/{name}.yaml" for name in recipes),
-        dataset_dir=str(phantom),
-        ckpt_dir=str(out / "model"),
-        output_dir=str(out / "eval"),
-        **override,
-    )
-    flow.run_id = "training"
-    flow.initialize()
-    return flow
-
-
-def test_recipes_work_together(workflow, phantom, tmp_path):
+def test_recipes_work_together(start, tmp_path):
     """All at once, because each is one line that must not tread on the others."""
-    flow = start(workflow, phantom, tmp_path, RECIPES, drw_epoch=1, warmup_epochs=2, max_gradient_norm=0.1)
+    flow = start(tmp_path, *RECIPES, drw_epoch=1, warmup_epochs=2, max_gradient_norm=0.1)
     get = flow.parser.get_parsed_content
     trainer, loss, network, optimizer = get("train#trainer"), get("loss"), get("network"), get("optimizer")
     seen = {"weights": [], "rates": [], "norms": [], "preds": []}
@@ -81,9 +65,9 @@ def test_recipes_work_together(workflow, phantom, tmp_path):
     torch.testing.assert_close(last["ema"]["head.weight"], ema["head.weight"])
 
 
-def test_the_average_forgets_the_initial_weights_and_follows_the_statistics(workflow, phantom, tmp_path):
+def test_the_average_forgets_the_initial_weights_and_follows_the_statistics(start, tmp_path):
     """Against the average computed from its definition, in a training of eight iterations."""
-    flow = start(workflow, phantom, tmp_path, ["ema"], learning_rate=0.01)
+    flow = start(tmp_path, "recipes/ema.yaml", learning_rate=0.01)
     get = flow.parser.get_parsed_content
     trainer, network, ema = get("train#trainer"), get("network"), get("ema")
     expected = {name: value.clone().double() for name, value in network.state_dict().items()}
@@ -109,13 +93,11 @@ def test_the_average_forgets_the_initial_weights_and_follows_the_statistics(work
 
 
 @pytest.mark.parametrize("epochs", [5, 12, 100])
-def test_the_average_spans_a_tenth_of_the_training(workflow, phantom, tmp_path, epochs):
+def test_the_average_spans_a_tenth_of_the_training(start, tmp_path, epochs):
     """Measured on weights that stay: the average is put one away from them when the first tenth is over."""
     flow = start(
-        workflow,
-        phantom,
         tmp_path,
-        ["ema"],
+        "recipes/ema.yaml",
         max_epochs=epochs,
         network={"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1},
         initialize=[],
@@ -136,8 +118,8 @@ def test_the_average_spans_a_tenth_of_the_training(workflow, phantom, tmp_path, 
 
 
 @pytest.mark.parametrize("recipe", ["mixup", "cutmix"])
-def test_mixed_batches_have_soft_labels_and_one_view(recipe, workflow, phantom, tmp_path):
-    flow = start(workflow, phantom, tmp_path, [recipe], max_epochs=1)
+def test_mixed_batches_have_soft_labels_and_one_view(recipe, start, tmp_path):
+    flow = start(tmp_path, f"recipes/{recipe}.yaml", max_epochs=1)
     trainer = flow.parser.get_parsed_content("train#trainer")
     labels = []
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: labels.append(engine.state.output["label"]))
@@ -147,8 +129,8 @@ def test_mixed_batches_have_soft_labels_and_one_view(recipe, workflow, phantom, 
     assert ((labels > 0).sum(dim=1) == 2).any()
 
 
-def test_class_aware_sampling_draws_classes_alike(workflow, phantom, tmp_path):
-    flow = start(workflow, phantom, tmp_path, ["class_aware_sampling"])
+def test_class_aware_sampling_draws_classes_alike(start, tmp_path):
+    flow = start(tmp_path, "recipes/class_aware_sampling.yaml")
     get = flow.parser.get_parsed_content
     sampler, items = get("train#dataloader#sampler"), get("train#dataset#data")
     assert get("train#dataloader").sampler is sampler
@@ -160,9 +142,9 @@ def test_class_aware_sampling_draws_classes_alike(workflow, phantom, tmp_path):
     assert min(drawn.values()) > 0.8 * 1000
 
 
-def test_class_aware_sampling_of_several_processes(workflow, phantom, tmp_path):
+def test_class_aware_sampling_of_several_processes(start, tmp_path):
     """Each process draws as many images as the others, from its own share of them."""
-    flow = start(workflow, phantom, tmp_path, ["class_aware_sampling_multi_gpu"])
+    flow = start(tmp_path, "recipes/class_aware_sampling_multi_gpu.yaml")
     sampler = flow.parser["train"]["dataloader"]["sampler"]
     assert sampler["_target_"] == DistributedWeightedRandomSampler.__name__
     dataset = flow.parser.get_parsed_content("train#dataset")
@@ -176,9 +158,9 @@ def test_class_aware_sampling_of_several_processes(workflow, phantom, tmp_path):
     assert set(drawn) == set(range(16))
 
 
-def test_deferred_weights_come_in_a_short_training_too(workflow, phantom, tmp_path):
+def test_deferred_weights_come_in_a_short_training_too(start, tmp_path):
     one = {"train#trainer#epoch_length": 1, "validate#evaluator#epoch_length": 1}
-    flow = start(workflow, phantom, tmp_path, ["drw"], max_epochs=5, **one)
+    flow = start(tmp_path, "recipes/drw.yaml", max_epochs=5, **one)
     get = flow.parser.get_parsed_content
     weights = []
     get("train#trainer").add_event_handler(Events.EPOCH_COMPLETED, lambda: weights.append(get("loss").weight.clone()))
@@ -195,22 +177,22 @@ def test_the_last_epochs_never_have_equal_weights(root, epochs, equal):
     assert parser.get_parsed_content("drw_epoch") == equal
 
 
-def test_the_quick_recipe_has_the_loss_of_square_roots(workflow, root, phantom, tmp_path):
+def test_the_quick_recipe_has_the_loss_of_square_roots(start, root, tmp_path):
     quick, overlay, default = (
         yaml.safe_load((root / f"bundle/configs/{name}.yaml").read_text())["loss"]
         for name in ("recipes/quick", "losses/square_root", "train")
     )
     assert quick == overlay
     assert default["_target_"] == "fetal_monai.losses.LDAMFocalLoss"
-    get = start(workflow, phantom, tmp_path, ["quick"]).parser.get_parsed_content
+    get = start(tmp_path, "recipes/quick.yaml").parser.get_parsed_content
     loss, counts = get("loss"), np.array(get("class_counts"))
     assert loss.label_smoothing == 0.1
     expected = 16 * counts**-0.5 / (counts**-0.5).sum()
     np.testing.assert_allclose(loss.weight.cpu(), expected, rtol=1e-6)
 
 
-def test_reference_recipe_builds(workflow, phantom, tmp_path):
-    flow = start(workflow, phantom, tmp_path, ["reference", "frozen_backbones"], pretrained=None)
+def test_reference_recipe_builds(start, tmp_path):
+    flow = start(tmp_path, "recipes/reference.yaml", "recipes/frozen_backbones.yaml", pretrained=None)
     get = flow.parser.get_parsed_content
     assert get("validate#evaluator").state.key_metric_name == "accuracy"
     loss = get("loss")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigWorkflow
 
 from fetal_monai.errors import InputError, find_user_error
 
@@ -26,25 +27,9 @@ OTHER_OPTIONS = [
 ]
 
 
-def train(workflow, phantom: Path, out: Path, *recipes: str, **override: Any) -> None:
-    """Run a training of the real configuration."""
-    flow = workflow(
-        "train",
-        "train.yaml",
-        *(f"recipes/{name}.yaml" for name in recipes),
-        dataset_dir=str(phantom),
-        ckpt_dir=str(out / "model"),
-        output_dir=str(out / "eval"),
-        **override,
-    )
-    flow.run_id = "training"
-    flow.initialize()
-    flow.run()
-
-
-def refusal(*arguments: Any, **override: Any) -> InputError:
+def refusal(flow: ConfigWorkflow) -> InputError:
     with pytest.raises(RuntimeError) as caught:
-        train(*arguments, resume=True, **override)
+        flow.run()
     found = find_user_error(caught.value)
     assert isinstance(found, InputError)
     return found
@@ -71,57 +56,55 @@ def assert_same_end(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def stopped(workflow, phantom, tmp_path_factory):
+def stopped(start, tmp_path_factory):
     """The checkpoint of a training with a schedule over its one epoch."""
     out = tmp_path_factory.mktemp("stopped")
-    train(workflow, phantom, out, "quick", max_epochs=1)
+    start(out, "recipes/quick.yaml", max_epochs=1).run()
     return (out / "model" / "last.pt").read_bytes()
 
 
 @pytest.mark.parametrize("former", [False, True], ids=["", "of a former version"])
 @pytest.mark.parametrize(("override", "said"), OTHER_OPTIONS)
-def test_other_options_are_refused_by_name(workflow, phantom, stopped, tmp_path, override, said, former):
+def test_other_options_are_refused_by_name(start, stopped, tmp_path, override, said, former):
     path = tmp_path / "model" / "last.pt"
     path.parent.mkdir()
     path.write_bytes(stopped)
     if former:
         make_former(tmp_path)
     content = path.read_bytes()
-    problems = refusal(workflow, phantom, tmp_path, "quick", **{"max_epochs": 1, **override}).problems
+    problems = refusal(start(tmp_path, "recipes/quick.yaml", **{"resume": True, "max_epochs": 1, **override})).problems
     assert len(problems) == 1
     assert said in problems[0]
     assert problems[0].endswith("or start afresh with --overwrite True")
     assert path.read_bytes() == content
 
 
-def test_more_epochs_without_a_schedule_end_where_an_uninterrupted_training_does(
-    workflow, phantom, tmp_path, monkeypatch
-):
+def test_more_epochs_without_a_schedule_end_where_an_uninterrupted_training_does(start, tmp_path, monkeypatch):
     """With a gradient scaler, whose scale doubles every other iteration: 8, 16, 32 after the first epoch of four."""
     monkeypatch.setattr(
         torch.cuda.amp, "GradScaler", partial(torch.amp.GradScaler, "cpu", init_scale=8.0, growth_interval=2)
     )
-    train(workflow, phantom, tmp_path / "whole", amp=True, max_epochs=2)
-    train(workflow, phantom, tmp_path / "parts", amp=True, max_epochs=1)
+    start(tmp_path / "whole", amp=True, max_epochs=2).run()
+    start(tmp_path / "parts", amp=True, max_epochs=1).run()
     assert last(tmp_path / "parts")["scaler"]["scale"] == 32
-    train(workflow, phantom, tmp_path / "parts", amp=True, max_epochs=2, resume=True)
+    start(tmp_path / "parts", amp=True, max_epochs=2, resume=True).run()
     assert_same_end(last(tmp_path / "whole"), last(tmp_path / "parts"))
     assert last(tmp_path / "parts")["scaler"]["scale"] == 128
 
 
-def test_a_checkpoint_of_a_former_version_resumes(workflow, phantom, tmp_path):
-    train(workflow, phantom, tmp_path / "whole", max_epochs=2)
-    train(workflow, phantom, tmp_path / "parts", max_epochs=1)
+def test_a_checkpoint_of_a_former_version_resumes(start, tmp_path):
+    start(tmp_path / "whole", max_epochs=2).run()
+    start(tmp_path / "parts", max_epochs=1).run()
     make_former(tmp_path / "parts")
-    train(workflow, phantom, tmp_path / "parts", max_epochs=2, resume=True)
+    start(tmp_path / "parts", max_epochs=2, resume=True).run()
     assert_same_end(last(tmp_path / "whole"), last(tmp_path / "parts"))
     assert last(tmp_path / "whole")["started_with"] == last(tmp_path / "parts")["started_with"]
 
 
-def test_the_average_of_a_resumed_training_is_that_of_an_uninterrupted_one(workflow, phantom, tmp_path):
-    train(workflow, phantom, tmp_path / "whole", "ema", max_epochs=2)
-    train(workflow, phantom, tmp_path / "parts", "ema", max_epochs=1)
-    train(workflow, phantom, tmp_path / "parts", "ema", max_epochs=2, resume=True)
+def test_the_average_of_a_resumed_training_is_that_of_an_uninterrupted_one(start, tmp_path):
+    start(tmp_path / "whole", "recipes/ema.yaml", max_epochs=2).run()
+    start(tmp_path / "parts", "recipes/ema.yaml", max_epochs=1).run()
+    start(tmp_path / "parts", "recipes/ema.yaml", max_epochs=2, resume=True).run()
     whole, parts = (last(tmp_path / out)["ema"] for out in ("whole", "parts"))
     for name, value in whole.items():
         assert torch.equal(value, parts[name]), name

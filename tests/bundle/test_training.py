@@ -29,14 +29,6 @@ def folders(out: Path) -> dict[str, str]:
     return {"ckpt_dir": str(out / "model"), "output_dir": str(out / "eval")}
 
 
-def train(workflow, phantom: Path, out: Path, **override: object) -> None:
-    flow = workflow("train", "train.yaml", dataset_dir=str(phantom), **folders(out), **override)
-    flow.run_id = "training"
-    flow.initialize()
-    flow.run()
-    flow.finalize()
-
-
 @pytest.fixture(scope="module")
 def trained(root, tiny, phantom, tmp_path_factory) -> Path:
     """A folder with a training of two epochs, run as a person would run it."""
@@ -153,7 +145,7 @@ def test_a_killed_training_resumes_to_the_same_end(root, tiny, phantom, trained,
     assert best[0] == best[1]
 
 
-def test_a_file_that_breaks_after_the_check_names_itself_in_mid_epoch(workflow, phantom, tmp_path):
+def test_a_file_that_breaks_after_the_check_names_itself_in_mid_epoch(start, phantom, tmp_path):
     """The header is fine when the rows are checked; the pixels are not when their turn comes."""
     data = tmp_path / "data"
     (data / "dicom").mkdir(parents=True)
@@ -164,50 +156,40 @@ def test_a_file_that_breaks_after_the_check_names_itself_in_mid_epoch(workflow, 
         content = path.read_bytes()
         (data / "dicom" / path.name).write_bytes(content[:-2000] if path.stem == victim else content)
     with pytest.raises(RuntimeError) as caught:
-        train(workflow, data, tmp_path, cache_rate=0.0)
+        start(tmp_path, dataset_dir=str(data), cache_rate=0.0).run()
     message = str(find_user_error(caught.value))
     assert f"{victim}.dcm" in message
     assert "; " in message, "cause and remedy"
     assert not (tmp_path / "model" / "model.pt").exists()
 
 
-def test_wrong_labels_end_a_training_before_it_starts(workflow, phantom, tmp_path):
+def test_wrong_labels_end_a_training_before_it_starts(start, phantom, tmp_path):
     labels = tmp_path / "annotations.csv"
     labels.write_text((phantom / "annotations.csv").read_text().replace("Spine", "Spime"))
     with pytest.raises(RuntimeError) as caught:
-        train(workflow, phantom, tmp_path, annotations=str(labels))
+        start(tmp_path, annotations=str(labels)).run()
     found = find_user_error(caught.value)
     assert isinstance(found, InputError)
     assert all("Spime" in problem for problem in found.problems)
     assert not (tmp_path / "model").exists()
 
 
-def refusal(workflow, phantom, trained, out, **changes):
+def refusal(start, trained, out, **changes):
     """What evaluating the trained model says, under a configuration that differs from its own."""
-    flow = workflow(
-        "train",
-        "train.yaml",
-        "evaluate.yaml",
-        dataset_dir=str(phantom),
-        ckpt_dir=str(trained / "model"),
-        output_dir=str(out),
-        **changes,
-    )
-    flow.run_id = "evaluating"
-    flow.initialize()
+    flow = start(trained, "evaluate.yaml", run_id="evaluating", output_dir=str(out), **changes)
     with pytest.raises(RuntimeError) as caught:
         flow.run()
     return str(find_user_error(caught.value))
 
 
-def test_a_model_of_other_classes_is_refused(workflow, phantom, trained, tmp_path):
-    said = refusal(workflow, phantom, trained, tmp_path, class_names=["a", "b"])
+def test_a_model_of_other_classes_is_refused(start, trained, tmp_path):
+    said = refusal(start, trained, tmp_path, class_names=["a", "b"])
     assert "the model knows 16 classes" in said
 
 
-def test_a_model_of_other_preprocessing_is_refused(workflow, phantom, trained, tmp_path):
+def test_a_model_of_other_preprocessing_is_refused(start, trained, tmp_path):
     """Calibration fitted on views that `Predictor` never shows the network would be worth nothing."""
-    said = refusal(workflow, phantom, trained, tmp_path, banner_fraction=0.3)
+    said = refusal(start, trained, tmp_path, banner_fraction=0.3)
     assert "trained with MaskBannerd(fraction=0.0798), the configuration says 0.3" in said
     assert not list(tmp_path.glob("*.json"))
 
@@ -244,12 +226,12 @@ def test_a_damaged_model_folder_says_so(trained, tmp_path, damage):
 
 
 @pytest.mark.slow
-def test_early_stopping_and_a_schedule_survive_a_resume(workflow, phantom, tmp_path):
+def test_early_stopping_and_a_schedule_survive_a_resume(start, tmp_path):
     options = {"early_stopping": True, "patience": 50, "max_epochs": 3, "num_workers": 1}
     schedule = {"_target_": "torch.optim.lr_scheduler.StepLR", "optimizer": "@optimizer", "step_size": 1, "gamma": 0.5}
-    train(workflow, phantom, tmp_path / "whole", **options, lr_scheduler=schedule)
-    train(workflow, phantom, tmp_path / "parts", **{**options, "max_epochs": 1}, lr_scheduler=schedule)
-    train(workflow, phantom, tmp_path / "parts", **options, lr_scheduler=schedule, resume=True)
+    start(tmp_path / "whole", **options, lr_scheduler=schedule).run()
+    start(tmp_path / "parts", **{**options, "max_epochs": 1}, lr_scheduler=schedule).run()
+    start(tmp_path / "parts", **options, lr_scheduler=schedule, resume=True).run()
     states = [torch.load(tmp_path / part / "model" / "last.pt", weights_only=True) for part in ("whole", "parts")]
     assert states[0]["lr_scheduler"] == states[1]["lr_scheduler"]
     for name, value in states[0]["network"].items():

@@ -63,7 +63,7 @@ def test_the_predictors_network_works_without_tf32(model_dir, phantom, before):
         (("inference.yaml",), {"evaluator": "inferer"}),
         (
             ("train.yaml", "evaluate.yaml"),
-            dict.fromkeys(("validate#evaluator", "fit#evaluator", "training_images#evaluator"), "validate#inferer"),
+            dict.fromkeys(("validate#evaluator", "collect#evaluator"), "validate#inferer"),
         ),
     ],
     ids=["inference.yaml", "evaluate.yaml"],

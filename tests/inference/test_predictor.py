@@ -46,9 +46,9 @@ def rows(found):
     return np.stack([item.probabilities for item in found])
 
 
-def test_gives_the_numbers_of_evaluation(root, model_dir, overlay, phantom, tmp_path, class_names):
+def test_gives_the_numbers_of_evaluation(root, model_dir, model_overlay, phantom, tmp_path, class_names):
     folder = shutil.copytree(model_dir, tmp_path / "model")
-    configs = [root / "bundle/configs/train.yaml", overlay, root / "bundle/configs/evaluate.yaml"]
+    configs = [root / "bundle/configs/train.yaml", model_overlay, root / "bundle/configs/evaluate.yaml"]
     flow = ConfigWorkflow(
         config_file=[str(path) for path in configs],
         workflow_type="train",

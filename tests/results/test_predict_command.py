@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from fetal_monai.cli import app
 from fetal_monai.dicom import FrameRef, index_dicom
 from fetal_monai.errors import InputError
-from fetal_monai.inference import Predictor, outputs
+from fetal_monai.inference import Predictor
 from fetal_monai.inference.discover import find_images
 from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.results.folder import _OURS as OURS
 from fetal_monai.results.folder import read_schema
 from fetal_monai.results.predict_to_folder import predict_to_folder
 
@@ -129,7 +130,7 @@ def test_tables_and_messages_name_no_patient(mixed, model_dir, tmp_path):
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Doe^Jane", "secret-7", "19810203"
     dataset.save_as(folder / "a_still.dcm")
     done = run(folder, "--model", model_dir, "--out", tmp_path / "out")
-    written = done.output + "".join((tmp_path / "out" / name).read_text() for name in outputs._OURS if "." in name)
+    written = done.output + "".join((tmp_path / "out" / name).read_text() for name in OURS if "." in name)
     for secret in ("Doe", "secret-7", "19810203"):
         assert secret not in written
 

@@ -1,89 +1,24 @@
-"""Structured reports: every attribute and code by name, validators that we did not write, references that resolve."""
+"""Structured reports: every attribute and code by name, validators that we did not write."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 from collections import Counter
-from dataclasses import replace
 
-import numpy as np
 import pydicom
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom import Dataset
 from pydicom.sr._concepts_dict import concepts
 
-from fetal_monai.dicom import index_dicom
-from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.inference import ModelIdentity, Prediction
 from fetal_monai.model import facts
 from fetal_monai.results import structured_report as reports
-from fetal_monai.results.structured_report import anatomy_codes, build_report, build_reports, plane_code, write_report
-
-IDENTITY = ModelIdentity("DualBranchClassifier", "0.1.0+abcdef012345", "ab" * 32, "cd" * 32, "0.1.0")
-
-
-def predicted(entry, class_names, frame=-1, top=0, **changes):
-    """What a model might say of an image."""
-    probabilities = np.full(len(class_names), 0.25 / (len(class_names) - 1))
-    probabilities[top] = 0.75
-    label = changes.pop("label", class_names[top])
-    found = Prediction(entry.path, entry.sop_instance_uid, frame, probabilities, tuple(class_names), label, IDENTITY)
-    return replace(found, **changes)
-
-
-@pytest.fixture(scope="module")
-def study(phantom):
-    """One study of the phantom with stills and a clip: its index entries."""
-    entries = list(index_dicom(phantom).values())
-    with_clip = next(entry.study for entry in entries if entry.frames > 1)
-    return [entry for entry in entries if entry.study == with_clip]
-
-
-@pytest.fixture(scope="module")
-def found(study, class_names):
-    """Every image of the study, with all that a prediction can hold."""
-    images = [(entry, k) for entry in study for k in (range(entry.frames) if entry.frames > 1 else [-1])]
-    many = [predicted(entry, class_names, k, top=n % 16) for n, (entry, k) in enumerate(images)]
-    many[0] = replace(many[0], label=None, conformal_set=(class_names[0], class_names[3]))
-    many[1] = replace(many[1], conformal_set=(class_names[1],), ood_score=2.5, out_of_distribution=True)
-    many[2] = replace(many[2], ood_score=0.5, out_of_distribution=False)
-    return many
-
-
-@pytest.fixture(scope="module")
-def written(found, tmp_path_factory):
-    """The report, read back by pydicom alone."""
-    path = tmp_path_factory.mktemp("report") / "report.dcm"
-    (report,) = build_reports(found)
-    write_report(report, path)
-    return path, pydicom.dcmread(path)
-
-
-def items(node, code):
-    """Content items below a node by the code value of their concept name."""
-    return [
-        item
-        for item in node.get("ContentSequence", ())
-        if "ConceptNameCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeValue == code
-    ]
-
-
-def groups(dataset):
-    (measurements,) = items(dataset, "126010")
-    return items(measurements, "125007")
-
-
-def coded(group, code):
-    return [item.ConceptCodeSequence[0].CodeValue for item in items(group, code)]
+from fetal_monai.results.structured_report import anatomy_codes, plane_code
+from made_predictions import IDENTITY
+from report_content import coded, groups, items
 
 
 def test_it_is_in_the_study_of_its_patient(written, study):
@@ -196,137 +131,3 @@ def test_any_class_name_gets_a_lasting_code(name):
     assert 0 < len(code.meaning) <= 64
     assert code.scheme_designator == "99FETALMONAI"
     assert (plane_code(name).value, plane_code(name + "!").value != code.value) == (code.value, True)
-
-
-def test_one_report_per_study(phantom, class_names):
-    entries = list(index_dicom(phantom).values())[:12]
-    frames = [0 if entry.frames > 1 else -1 for entry in entries]
-    many = [predicted(entry, class_names, frame) for entry, frame in zip(entries, frames, strict=True)]
-    picture = replace(many[0], source="a.png", sop_instance_uid=None)
-    made = list(build_reports([picture, *many]))
-    assert [report.StudyInstanceUID for report in made] == list(dict.fromkeys(entry.study for entry in entries))
-    assert sum(len(groups(report)) for report in made) == len(many)
-    assert len({report.SOPInstanceUID for report in made}) == len(made) > 1
-    assert list(build_reports([picture])) == []
-
-
-def minimal(entry):
-    """No more than what makes an image an instance of a study."""
-    full = pydicom.dcmread(entry.path, stop_before_pixels=True)
-    header = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        header[keyword] = full[keyword]
-    return header
-
-
-def test_a_poor_header_is_enough(study, class_names, tmp_path):
-    header = minimal(study[0])
-    write_report(build_report([predicted(study[0], class_names)], [header]), tmp_path / "poor.dcm")
-    assert pydicom.dcmread(tmp_path / "poor.dcm").PatientID == ""
-    header.PatientSex, header.PatientBirthDate = "W", ""  # no value of the standard
-    assert build_report([predicted(study[0], class_names)], [header]).PatientSex == ""
-
-
-def test_names_keep_their_letters(study, class_names, tmp_path):
-    header = minimal(study[0])
-    header.SpecificCharacterSet = "ISO_IR 100"
-    header.PatientName = "Müller^Zoë"
-    header.StudyDescription = "Größe"
-    header.save_as(tmp_path / "latin.dcm", implicit_vr=False, little_endian=True)
-    source = pydicom.dcmread(tmp_path / "latin.dcm", force=True)
-    write_report(build_report([predicted(study[0], class_names)], [source]), tmp_path / "report.dcm")
-    found = pydicom.dcmread(tmp_path / "report.dcm")
-    assert (str(found.PatientName), found.StudyDescription) == ("Müller^Zoë", "Größe")
-    assert found.SpecificCharacterSet == "ISO_IR 192"
-
-
-def test_what_cannot_be_filed_is_said(study, phantom, class_names, tmp_path):
-    item = predicted(study[0], class_names)
-    with pytest.raises(FetalMonaiError, match="at least one"):
-        build_report([], [])
-    with pytest.raises(FetalMonaiError, match="not among those given"):
-        build_report([item], [])
-    nameless = minimal(study[0])
-    del nameless.SeriesInstanceUID
-    with pytest.raises(FetalMonaiError, match="no SeriesInstanceUID"):
-        build_report([item], [nameless])
-    other = next(entry for entry in index_dicom(phantom).values() if entry.study != study[0].study)
-    with pytest.raises(FetalMonaiError, match="several studies"):
-        build_report([item], [minimal(study[0]), minimal(other)])
-    with pytest.raises(InputError, match="cannot be read for the report"):
-        list(build_reports([replace(item, source=str(tmp_path / "gone.dcm"))]))
-    homeless = minimal(study[0])
-    del homeless.StudyInstanceUID
-    with pytest.raises(FetalMonaiError, match="names no study"):
-        list(build_reports([item], {item.sop_instance_uid: homeless}))
-
-
-class Orthanc:
-    """A real archive on loopback."""
-
-    def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        config = {
-            "HttpPort": port,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "DicomServerEnabled": False,
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "index"),
-            "Plugins": [],
-        }
-        (folder / "orthanc.json").write_text(json.dumps(config))
-        self.url = f"http://127.0.0.1:{port}"
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
-
-    def ask(self, path, data=None):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(self.url + path, data=data), timeout=20) as answer:
-            return json.load(answer)
-
-    def wait(self):
-        for _ in range(300):
-            try:
-                return self.ask("/system")
-            except OSError:
-                assert self.process.poll() is None, "Orthanc ended"
-                time.sleep(0.1)
-        raise AssertionError("Orthanc does not answer")
-
-
-@pytest.fixture
-def orthanc(tmp_path):
-    if shutil.which("Orthanc") is None:
-        pytest.skip("needs Orthanc: install the package orthanc")
-    server = Orthanc(tmp_path)
-    try:
-        server.wait()
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.wait(timeout=30)
-
-
-def test_every_reference_resolves_in_orthanc(orthanc, written, study, found):
-    path, dataset = written
-    for name in (path, *(entry.path for entry in study)):
-        with open(name, "rb") as file:  # noqa: PTH123
-            assert orthanc.ask("/instances", file.read())["Status"] == "Success"
-    (archived,) = orthanc.ask("/studies")
-    assert "SR" in {
-        orthanc.ask(f"/series/{s}")["MainDicomTags"]["Modality"] for s in orthanc.ask(f"/studies/{archived}")["Series"]
-    }
-    resolved = 0
-    for group in groups(dataset):
-        (image,) = [item for item in group.ContentSequence if item.ValueType == "IMAGE"]
-        (reference,) = image.ReferencedSOPSequence
-        (hit,) = orthanc.ask("/tools/lookup", reference.ReferencedSOPInstanceUID.encode())
-        tags = orthanc.ask(f"/instances/{hit['ID']}/simplified-tags")
-        assert tags["SOPClassUID"] == reference.ReferencedSOPClassUID
-        frames = orthanc.ask(f"/instances/{hit['ID']}/frames")
-        assert int(reference.get("ReferencedFrameNumber", 1)) - 1 in map(int, frames)
-        resolved += 1
-    assert resolved == len(found)

@@ -1,0 +1,106 @@
+"""Backbones: which there are, their padding and their statistics, and anything else as one."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from fetal_monai.errors import FetalMonaiError
+from fetal_monai.networks import (
+    DenseNetBackbone,
+    DualBranchClassifier,
+    EfficientNetBackbone,
+    MonaiBackbone,
+    ResNetBackbone,
+    SingleBranchClassifier,
+)
+from fetal_monai.networks.efficientnet import SamePadding
+from fetal_monai.utils.serialization import rebuild
+
+
+def test_any_module_with_out_channels_is_a_backbone():
+    own = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2), nn.ReLU())
+    with pytest.raises(FetalMonaiError, match="detailed: Sequential has no integer attribute out_channels"):
+        DualBranchClassifier(4, ResNetBackbone(18), own)
+    own.out_channels = 7
+    network = DualBranchClassifier(4, ResNetBackbone(18), own, shallow_size=(64, 64))
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 4)
+
+
+def test_a_network_of_monai_is_a_backbone_and_can_be_recorded(randomise):
+    options = {"model_name": "resnet18", "pretrained": False, "spatial_dims": 2, "in_channels": 3}
+    network = SingleBranchClassifier(4, MonaiBackbone("ResNetFeatures", 512, **options))
+    randomise(network)
+    again = rebuild(network.config).eval()
+    again.load_state_dict(network.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(again(image), network(image))
+    with pytest.raises(FetalMonaiError, match=r"MONAI network 'ResNet19' is unknown; known are .*DenseNet"):
+        MonaiBackbone("ResNet19", 512)
+
+
+@pytest.mark.parametrize(
+    ("make", "known"),
+    [
+        (lambda: EfficientNetBackbone("b9"), "b0, b1, b2, b3, b4, b5, b6, b7, lite0, lite1, lite2"),
+        (lambda: ResNetBackbone(19), "18, 34, 50"),
+        (lambda: DenseNetBackbone(100), "121, 169, 201"),
+    ],
+)
+def test_unknown_backbone_lists_the_known(make, known):
+    with pytest.raises(FetalMonaiError, match=f"is unknown; known are {known}"):
+        make()
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 70), kernel=st.sampled_from([3, 5]))
+@settings(max_examples=50, deadline=None)
+def test_same_padding_by_its_definition(height, width, kernel):
+    """ceil(n / 2) outputs, the padding as even as can be and the odd one below and right."""
+    marked = SamePadding(kernel, 2)(torch.ones(1, 1, height, width))
+    padded = nn.functional.conv2d(marked, torch.ones(1, 1, kernel, kernel), stride=2)
+    assert padded.shape[2:] == (-(-height // 2), -(-width // 2))
+    for axis, side in ((2, height), (3, width)):
+        before = int(marked.amax(5 - axis).flatten().argmax())
+        after = marked.shape[axis] - side - before
+        assert 0 <= after - before <= 1
+
+
+@pytest.mark.parametrize("variant", ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "lite0", "lite1", "lite2"])
+def test_efficientnet_family(variant):
+    with torch.device("meta"):
+        backbone = EfficientNetBackbone(variant)
+    expected = {"b0": 1280, "b1": 1280, "b2": 1408, "b3": 1536, "b4": 1792, "b5": 2048, "b6": 2304, "b7": 2560}
+    assert backbone.out_channels == expected.get(variant, 1280)
+    assert backbone.architecture == f"efficientnet-{variant}"
+
+
+def test_running_statistics_follow_a_short_training():
+    """After forty batches of one kind they are that kind's: validation and every short recipe rely on it."""
+    backbone = EfficientNetBackbone("lite0").train()
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        stem = backbone._conv_stem(backbone._conv_stem_padding(image))
+        for _ in range(40):
+            backbone(image)
+    torch.testing.assert_close(backbone._bn0.running_mean, stem.mean((0, 2, 3)), rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(backbone._bn0.running_var, stem.var((0, 2, 3)), rtol=0.02, atol=0.02)
+    with pytest.raises(FetalMonaiError, match="batch_norm_momentum is 0; it must be above 0"):
+        EfficientNetBackbone("lite0", batch_norm_momentum=0)
+
+
+@pytest.mark.parametrize("stages", [0, 1, 3])
+def test_frozen_stages_stay_as_they_came_and_the_others_learn(stages):
+    backbone = EfficientNetBackbone("lite0", drop_connect_rate=0.0, frozen_stages=stages)
+    network = SingleBranchClassifier(3, backbone).train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    network(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    optimizer.step()
+    frozen = (("_conv_stem", "_bn0"), *((f"_blocks.{index}.",) for index in range(stages)))[:stages]
+    frozen = tuple(start for stage in frozen for start in stage)
+    for key, value in backbone.state_dict().items():
+        if key.endswith(("running_mean", "weight")):
+            assert torch.equal(value, before[key]) == key.startswith(frozen), key
+    with pytest.raises(FetalMonaiError, match="frozen_stages is 9; it must be between 0 and 8"):
+        EfficientNetBackbone("lite0", frozen_stages=9)

@@ -1,0 +1,164 @@
+"""What the classifiers make of their backbones: views, gate, auxiliary heads, frozen parts, flips, records."""
+
+import pytest
+import torch
+from monai.losses import DeepSupervisionLoss
+from monai.optimizers import generate_param_groups
+from torch import nn
+
+from fetal_monai.networks import (
+    DualBranchClassifier,
+    EfficientNetBackbone,
+    ResNetBackbone,
+    SingleBranchClassifier,
+)
+from fetal_monai.utils.serialization import rebuild
+
+
+def small(**options):
+    network = DualBranchClassifier(
+        5, EfficientNetBackbone("lite0"), ResNetBackbone(18), **({"shallow_size": (64, 96)} | options)
+    )
+    return network, torch.rand(2, 3, 96, 128) * 2 - 1
+
+
+def test_shallow_view_is_derived_with_antialiasing(randomise):
+    network, image = small()
+    randomise(network)
+    stripes = torch.ones(1, 3, 256, 256)
+    stripes[..., ::2] = -1  # finer than the shallow view can show: antialiased, they are grey
+    seen = []
+    network.backbone_shallow.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.inference_mode():
+        network(stripes)
+        network(image)
+        resized = nn.functional.interpolate(image, (64, 96), mode="bilinear", antialias=True)
+        torch.testing.assert_close(network(image, resized), network(image))
+    assert seen[0].shape == (1, 3, 64, 96)
+    assert seen[0].abs().mean() < 0.05
+
+
+def test_autocast(randomise):
+    network, image = small()
+    randomise(network)
+    with torch.inference_mode():
+        expected = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(image)
+    torch.testing.assert_close(logits.float(), expected, rtol=0.1, atol=0.05 * expected.abs().max().item())
+    assert network.bfloat16()(image.bfloat16()).dtype == torch.bfloat16
+
+
+def test_batch_equals_per_item(randomise):
+    network, image = small(gate=True)
+    randomise(network)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            network(image), torch.cat([network(item[None]) for item in image]), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_gate_weighs_the_branches(randomise):
+    network, image = small(gate=True)
+    randomise(network)
+    assert network.alpha.item() == 0.5
+    with torch.inference_mode():
+        plain = network.forward_features(image)
+        network.alpha.fill_(0.25)
+        gated = network.forward_features(image)
+    torch.testing.assert_close(gated[:, :1280], plain[:, :1280] / 2)
+    torch.testing.assert_close(gated[:, 1280:], plain[:, 1280:] * 1.5)
+    network(image).sum().backward()
+    assert network.alpha.grad is not None
+
+
+def test_auxiliary_heads_speak_in_training_only():
+    network, image = small(auxiliary_heads=True)
+    logits = network(image)
+    assert [tuple(head.shape) for head in logits] == [(2, 5)] * 3
+    target = torch.tensor([1, 4])
+    cross_entropy = nn.CrossEntropyLoss()
+    loss = DeepSupervisionLoss(cross_entropy, weights=[1.0, 0.3, 0.2])(logits, target)
+    expected = sum(w * cross_entropy(head, target) for w, head in zip([1, 0.3, 0.2], logits, strict=True))
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert network.auxiliary_shallow.weight.grad.abs().sum() > 0
+    assert network.eval()(image).shape == (2, 5)
+    scripted = torch.jit.script(network)
+    torch.testing.assert_close(scripted(image), network(image), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("branches", [1, 2])
+def test_frozen_backbones_do_not_move(branches):
+    if branches == 2:
+        network, image = small(freeze_backbones=True)
+    else:
+        network, image = SingleBranchClassifier(5, ResNetBackbone(18), freeze_backbones=True), torch.rand(2, 3, 64, 64)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    network(image).square().sum().backward()
+    optimizer.step()
+    moved = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {"head.weight", "head.bias"}
+
+
+def test_batchnorm_of_free_backbones_moves():
+    network, image = small()
+    before = network.backbone_detailed.bn1.running_mean.clone()
+    network.train()(image)
+    assert not torch.equal(network.backbone_detailed.bn1.running_mean, before)
+
+
+def test_separate_learning_rates_by_monai():
+    """The line that docs/networks.md gives."""
+    network, _ = small(gate=True)
+    groups = generate_param_groups(network, [lambda item: item[0].startswith("backbone")], ["filter"], [1e-5])
+    optimizer = torch.optim.Adam(groups, lr=1e-3)
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-5, 1e-3]
+    assert len(optimizer.param_groups[1]["params"]) == 3  # head.weight, head.bias, alpha
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
+
+
+def test_dropout_and_zero_head():
+    network, image = small(dropout=0.5, zero_init_head=True)
+    assert network.eval()(image).abs().max() == 0
+    nn.init.ones_(network.head.weight)
+    network.freeze_backbones = True  # still BatchNorm, so that dropout alone is random
+    network.train()
+    assert not torch.equal(network(image), network(image))
+    network.eval()
+    assert torch.equal(network(image), network(image))
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_flips_are_averaged_in_evaluation_alone(single, randomise):
+    """Whatever way the picture is mirrored, the logits are the same: the mean of four, with either way of asking."""
+    backbones = [randomise(ResNetBackbone(18)), randomise(ResNetBackbone(18), seed=1)]
+    if single:
+        network = SingleBranchClassifier(5, backbones[0], average_flips=True)
+    else:
+        network = DualBranchClassifier(5, *backbones, shallow_size=(48, 64), gate=True, average_flips=True)
+    image = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    mirrors = [image, image.flip(-1), image.flip(-2), image.flip(-1, -2)]
+    with torch.inference_mode():
+        averaged = network.eval()(image)
+        for mirror in mirrors[1:]:
+            torch.testing.assert_close(network(mirror), averaged)
+        torch.testing.assert_close(network.head(network.forward_features(image)), averaged)
+        network.average_flips = False
+        alone = torch.stack([network(mirror) for mirror in mirrors])
+        torch.testing.assert_close(alone.mean(0), averaged)
+        assert (alone.std(0) > 1e-4).all(), "mirrors that look alike prove nothing"
+        network.average_flips = True
+        network.train()
+        assert not network(image).allclose(network(image.flip(-1)), rtol=1e-3)
+
+
+def test_networks_are_rebuilt_from_their_record(randomise):
+    network, image = small(gate=True, dropout=0.2)
+    randomise(network)
+    again = rebuild(network.config)
+    again.load_state_dict(network.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(again.eval()(image), network(image))
