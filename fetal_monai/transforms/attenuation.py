@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform
 from numpy.typing import NDArray
+
+from fetal_monai.transforms.random_frames import Change, RandFramesd
 
 SLIDERS = 6  # of a scanner's time gain compensation; most have six to eight
 SHADOW_WIDTH = (0.03, 0.12)  # standard deviation, as a share of the frame's width
 
 
-class _RandAttenuationd(RandomizableTransform, MapTransform):
+class _RandAttenuationd(RandFramesd):
     """Multiply frames by a random map of gains; subclasses draw it."""
 
     def __init__(self, keys: KeysCollection, prob: float, strength: float, *, allow_missing_keys: bool) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys=allow_missing_keys)
         self.strength = strength
 
     def draw_gain(self, height: int, width: int) -> NDArray[np.float32]:
         """Draw the gains, float32 broadcastable to (height, width)."""
         raise NotImplementedError
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return `data` with the frames' brightness changed, or as it is."""
-        result = dict(data)
-        self.randomize(None)
-        first = self.first_key(result)
-        if not self._do_transform or first == ():
-            return result
-        gain = torch.from_numpy(self.draw_gain(*map(int, result[first].shape[-2:])))
-        for key in self.key_iterator(result):
-            frame = result[key]
+    def draw(self, height: int, width: int) -> Change:
+        """Draw the gains."""
+        gain = torch.from_numpy(self.draw_gain(height, width))
+
+        def change(frame: torch.Tensor) -> torch.Tensor:
             values = (frame.to(torch.float32) * gain.to(frame.device)).clamp(0, 255)
-            result[key] = values if frame.is_floating_point() else values.round().to(frame.dtype)
-        return result
+            return values if frame.is_floating_point() else values.round().to(frame.dtype)
+
+        return change
 
 
 class RandDepthGaind(_RandAttenuationd):

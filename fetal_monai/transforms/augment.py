@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.transforms.random_frames import Change, RandFramesd
 
 MAX_TRIES = 10
 RGB_TO_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as for JPEG
 
 
-class RandCropByAread(RandomizableTransform, MapTransform):
+class RandCropByAread(RandFramesd):
     """Crop a random part of the frame, drawn by its area and aspect ratio.
 
     It is the crop of torchvision's RandomResizedCrop. The resizing is left to the views that follow, which squash
@@ -55,8 +54,7 @@ class RandCropByAread(RandomizableTransform, MapTransform):
     ) -> None:
         if not 0 <= spread <= 1:
             raise FetalMonaiError(f"spread is {spread}; it must be between 0 and 1")
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys=allow_missing_keys)
         self.spread = spread
         self.scale = (float(scale[0]), float(scale[1]))
         self.aspect = (float(aspect[0]), float(aspect[1]))
@@ -82,21 +80,13 @@ class RandCropByAread(RandomizableTransform, MapTransform):
         """Where a crop begins that leaves so many pixels over."""
         return round(room / 2 + self.spread * (int(self.R.randint(0, room + 1)) - room / 2))
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return `data` with the frames cropped, or as it is."""
-        result = dict(data)
-        self.randomize(None)
-        first = self.first_key(result)
-        if not self._do_transform or first == ():
-            return result
-        height, width = result[first].shape[-2:]
+    def draw(self, height: int, width: int) -> Change:
+        """Draw the crop."""
         top, left, crop_height, crop_width = self.draw_box(height, width)
-        for key in self.key_iterator(result):
-            result[key] = result[key][:, top : top + crop_height, left : left + crop_width]
-        return result
+        return lambda frame: frame[:, top : top + crop_height, left : left + crop_width]
 
 
-class RandColorJitterd(RandomizableTransform, MapTransform):
+class RandColorJitterd(RandFramesd):
     """Change brightness, contrast and saturation by random factors.
 
     Args:
@@ -114,28 +104,25 @@ class RandColorJitterd(RandomizableTransform, MapTransform):
     def __init__(
         self, keys: KeysCollection, prob: float, strength: float = 0.05, *, allow_missing_keys: bool = False
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys=allow_missing_keys)
         self.strength = strength
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return `data` with the frames' colours changed, or as it is."""
-        result = dict(data)
-        self.randomize(None)
-        if not self._do_transform:
-            return result
+    def draw(self, height: int, width: int) -> Change:
+        """Draw the three factors."""
+        del height, width
         brightness, contrast, saturation = self.R.uniform(1 - self.strength, 1 + self.strength, size=3)
-        for key in self.key_iterator(result):
-            frame = result[key]
+
+        def change(frame: torch.Tensor) -> torch.Tensor:
             values = frame.to(torch.float32) * brightness
             values = (values - values.mean()) * contrast + values.mean()
             grey = _grey(values)
             values = (values - grey) * saturation + grey
-            result[key] = values.round().clamp(0, 255).to(frame.dtype)
-        return result
+            return values.round().clamp(0, 255).to(frame.dtype)
+
+        return change
 
 
-class RandGrayscaled(RandomizableTransform, MapTransform):
+class RandGrayscaled(RandFramesd):
     """Take the colour out of a frame.
 
     Args:
@@ -149,20 +136,10 @@ class RandGrayscaled(RandomizableTransform, MapTransform):
         [76, 76, 76]
     """
 
-    def __init__(self, keys: KeysCollection, prob: float, *, allow_missing_keys: bool = False) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return `data` with the frames grey, or as it is."""
-        result = dict(data)
-        self.randomize(None)
-        if not self._do_transform:
-            return result
-        for key in self.key_iterator(result):
-            frame = result[key]
-            result[key] = _grey(frame.to(torch.float32)).round().clamp(0, 255).to(frame.dtype).repeat(3, 1, 1)
-        return result
+    def draw(self, height: int, width: int) -> Change:
+        """Draw nothing: a frame has one grey."""
+        del height, width
+        return lambda frame: _grey(frame.to(torch.float32)).round().clamp(0, 255).to(frame.dtype).repeat(3, 1, 1)
 
 
 def _grey(frame: torch.Tensor) -> torch.Tensor:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, RandomizableTransform
 from numpy.typing import NDArray
+
+from fetal_monai.transforms.random_frames import Change, RandFramesd
 
 Frame = NDArray[np.uint8]
 COLOURS = ((255, 255, 255), (200, 200, 200), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 160, 0))
@@ -68,7 +66,7 @@ def draw_banner(frame: Frame, random: np.random.RandomState) -> None:
         draw_text(frame, random, rows=(0.5 * share, share))
 
 
-class RandScreenMarksd(RandomizableTransform, MapTransform):
+class RandScreenMarksd(RandFramesd):
     """Draw calipers, text or a banner over frames, each drawn anew, so that none of them tells of a class.
 
     Args:
@@ -84,20 +82,12 @@ class RandScreenMarksd(RandomizableTransform, MapTransform):
     """
 
     def __init__(self, keys: KeysCollection, prob: float = 0.2, *, allow_missing_keys: bool = False) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys=allow_missing_keys)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return `data` with marks on the frames, or as it is."""
-        result = dict(data)
-        self.randomize(None)
-        if not self._do_transform:
-            return result
-        for key in self.key_iterator(result):
-            frame = result[key]
-            marked = self._marked(frame)
-            result[key] = MetaTensor(marked, meta=frame.meta) if isinstance(frame, MetaTensor) else marked
-        return result
+    def draw(self, height: int, width: int) -> Change:
+        """Draw nothing yet: each frame gets marks of its own."""
+        del height, width
+        return self._marked
 
     def _marked(self, frame: torch.Tensor) -> torch.Tensor:
         plain = frame.as_tensor() if isinstance(frame, MetaTensor) else frame
@@ -105,4 +95,5 @@ class RandScreenMarksd(RandomizableTransform, MapTransform):
         draws = (draw_calipers, draw_text, draw_banner)
         for index in self.R.permutation(len(draws))[: self.R.randint(1, len(draws) + 1)]:
             draws[index](canvas, self.R)
-        return torch.from_numpy(canvas).permute(2, 0, 1).contiguous().to(plain)
+        marked = torch.from_numpy(canvas).permute(2, 0, 1).contiguous().to(plain)
+        return MetaTensor(marked, meta=frame.meta) if isinstance(frame, MetaTensor) else marked

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +26,7 @@ from pydicom.data import get_testdata_file
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import write_facts
 from fetal_monai.utils.files import atomic_path
+from orthanc import configure
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PATIENCE_S = 180
@@ -183,21 +182,9 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list
         pytest.skip("orthanc-dicomweb is not installed")
     requests = pytest.importorskip("requests")
     folder = tmp_path_factory.mktemp("orthanc")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = {
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "StorageDirectory": str(folder / "store"),
-        "IndexDirectory": str(folder / "store"),
-        "Plugins": [str(ORTHANC_DICOMWEB)],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (folder / "orthanc.json").write_text(json.dumps(config))
-    url, log = f"http://127.0.0.1:{port}", folder / "log.txt"
+    plugin = {"Plugins": [str(ORTHANC_DICOMWEB)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}
+    config, url = configure(folder, **plugin)
+    log = folder / "log.txt"
 
     def answers() -> bool:
         with contextlib.suppress(requests.ConnectionError):
@@ -209,6 +196,6 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list
             requests.post(f"{url}/instances", data=path.read_bytes(), timeout=60).raise_for_status()
         return f"{url}/dicom-web"
 
-    with process([program, str(folder / "orthanc.json")], log) as child:
+    with process([program, str(config)], log) as child:
         wait_for(child, log, answers)
         yield store

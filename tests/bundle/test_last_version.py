@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
 
 from fetal_monai.dicom import FrameRef, index_dicom
 from fetal_monai.inference import Predictor
@@ -50,20 +49,12 @@ def test_every_network_that_it_recorded_is_built():
             assert rebuild(record).config == record
 
 
-def test_its_inference_config_gives_the_predictors_numbers(model, root, phantom, tmp_path):
+def test_its_inference_config_gives_the_predictors_numbers(model, workflow, phantom, tmp_path):
     files = sorted(index_dicom(phantom).values(), key=lambda entry: (entry.frames, entry.path))[:4]
     for entry in files:
         shutil.copy(entry.path, tmp_path)
-    flow = ConfigWorkflow(
-        config_file=str(LAST / "inference.yaml"),
-        workflow_type="infer",
-        logging_file=False,
-        bundle_root=str(root / "bundle"),
-        dataset_dir=str(tmp_path),
-        ckpt_dir=str(model),
-        output_dir=str(tmp_path / "out"),
-        num_workers=0,
-    )
+    folders = {"dataset_dir": str(tmp_path), "ckpt_dir": str(model), "output_dir": str(tmp_path / "out")}
+    flow = workflow("infer", str(LAST / "inference.yaml"), **folders)
     flow.initialize()
     flow.run()
     table = pd.read_csv(tmp_path / "out/predictions.csv", dtype={"SOPInstanceUID": str}).set_index("SOPInstanceUID")
@@ -73,18 +64,10 @@ def test_its_inference_config_gives_the_predictors_numbers(model, root, phantom,
         np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
 
 
-def test_its_configs_train_and_evaluate(root, tiny, phantom, tmp_path):
-    for run_id, configs in (("training", ["train.yaml"]), ("evaluating", ["train.yaml", "evaluate.yaml"])):
-        flow = ConfigWorkflow(
-            config_file=[str(LAST / "train.yaml"), str(tiny), *(str(LAST / name) for name in configs[1:])],
-            workflow_type="train",
-            logging_file=False,
-            bundle_root=str(root / "bundle"),
-            dataset_dir=str(phantom),
-            ckpt_dir=str(tmp_path / "model"),
-            output_dir=str(tmp_path / "eval"),
-            max_epochs=1,
-        )
+def test_its_configs_train_and_evaluate(workflow, phantom, tmp_path):
+    folders = {"dataset_dir": str(phantom), "ckpt_dir": str(tmp_path / "model"), "output_dir": str(tmp_path / "eval")}
+    for run_id, configs in (("training", ["train"]), ("evaluating", ["train", "evaluate"])):
+        flow = workflow("train", *(str(LAST / f"{name}.yaml") for name in configs), **folders, max_epochs=1)
         flow.run_id = run_id
         flow.initialize()
         flow.run()

@@ -23,7 +23,12 @@ NETWORKS = {  # parameters of the backbones, features, (H, W) of the views
     "lite0_lite0": (2 * LITE0, 2560, (160, 160), (96, 96)),
     "lite0": (LITE0, 1280, (160, 240), None),
 }
-FAST = {"resnet18_resnet34", "resnet18", "lite0_lite0", "lite0"}  # and test_weights.py has the default network
+FAST = {
+    "resnet18_resnet34",
+    "resnet18",
+    "lite0_lite0",
+    "lite0",
+}  # the default: test_checkpoint_import.py
 
 
 def every_network(fast):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,6 +17,7 @@ from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.results.structured_report import build_report, build_reports, write_report
 from made_predictions import predicted
+from orthanc import configure
 from report_content import groups
 
 
@@ -88,22 +88,9 @@ class Orthanc:
     """A real archive on loopback."""
 
     def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        config = {
-            "HttpPort": port,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "DicomServerEnabled": False,
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "index"),
-            "Plugins": [],
-        }
-        (folder / "orthanc.json").write_text(json.dumps(config))
-        self.url = f"http://127.0.0.1:{port}"
+        config, self.url = configure(folder, Plugins=[])
         with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+            self.process = subprocess.Popen(["Orthanc", str(config)], stdout=log, stderr=log)
 
     def ask(self, path, data=None):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
