@@ -26,7 +26,7 @@ from fetal_monai.model.released_model import is_released
 from fetal_monai.report.evaluation import Evaluation, evaluate
 from fetal_monai.report.evaluation_files import write_evaluation
 from fetal_monai.report.gallery import explain_errors
-from fetal_monai.report.html import write_report
+from fetal_monai.report.html import SectionMaker, write_report
 from fetal_monai.report.model_card import model_card
 from fetal_monai.report.summary import summary_table
 
@@ -53,6 +53,7 @@ class EvaluationWriter(PredictionCollector):
         model_dir: the model folder. What was fitted is stored there, but never in that of the released model, and the
             report shows its facts and explains errors with its network.
         report: write report.html.
+        sections: of one's own for the report: each is called with the `Evaluation` and returns a `Section`.
         quiet: print nothing.
 
     Attributes:
@@ -85,6 +86,7 @@ class EvaluationWriter(PredictionCollector):
         training: PredictionCollector | None = None,
         model_dir: str | PathLike[str] | None = None,
         report: bool = True,
+        sections: Sequence[SectionMaker] = (),
         quiet: bool = False,
     ) -> None:
         if class_names is None and model_dir is None:
@@ -96,6 +98,7 @@ class EvaluationWriter(PredictionCollector):
         self.training = training
         self.model_dir = None if model_dir is None else Path(model_dir)
         self.report = report
+        self.sections = list(sections)
         self.quiet = quiet
         self.paths: dict[str, Path] = {}
 
@@ -165,6 +168,7 @@ class EvaluationWriter(PredictionCollector):
             self.output_dir / "report.html",
             frames=self.frames,
             errors=errors,
+            sections=self.sections,
             model_card=model_card(evaluation, facts),
         )
 

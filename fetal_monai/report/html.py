@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 import fetal_monai
 from fetal_monai.dicom.frame_ref import FrameRef
@@ -52,17 +54,32 @@ CALIBRATION_LABELS = {
 }
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Section:
-    """Facts under a heading.
+    """Facts under a heading, and perhaps a figure.
 
     Args:
         title: the heading.
-        facts: term and description, in order.
+        facts: term and description, in order; shown as text, whatever is in them.
+        figure: a matplotlib figure, drawn into the page in the colours of its theme.
+        description: what the figure shows, for people who do not see it; needed with a figure.
+
+    Example:
+        >>> Section("Sites", [("Images from site A", "120")]).title
+        'Sites'
     """
 
     title: str
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[tuple[str, str]] = ()
+    figure: Figure | None = None
+    description: str = ""
+
+
+SectionMaker = Callable[[Evaluation], Section]
+"""Makes a section of one's own for the report: a function of the evaluation, or an object that is called with it."""
 
 
 def write_report(
@@ -71,6 +88,7 @@ def write_report(
     *,
     frames: Mapping[tuple[str, int], FrameRef] | None = None,
     errors: Sequence[ExplainedError] = (),
+    sections: Sequence[SectionMaker] = (),
     model_card: Sequence[Section] = (),
     title: str = "Evaluation",
 ) -> Path:
@@ -81,6 +99,7 @@ def write_report(
         path: the .html file.
         frames: where each image can be read; without it the report has no pictures of them.
         errors: the most confident errors, with their explanations.
+        sections: of one's own; one that fails is reported in its place and logged, and costs nobody the rest.
         model_card: what is known of the model and its data.
         title: of the page.
 
@@ -118,12 +137,29 @@ def write_report(
         figures=_figures(evaluation),
         conformal=evaluation.metrics["conformal_sets"],
         errors=errors,
+        sections=[_own_section(make, evaluation, index) for index, make in enumerate(sections)],
         model_card=model_card,
     )
     target = Path(path)
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return target
+
+
+def _own_section(make: SectionMaker, evaluation: Evaluation, index: int) -> dict[str, Any]:
+    """A section of a user's own, ready for the page, or why it is not there."""
+    try:
+        section = make(evaluation)
+        if section.figure is None:
+            return {"title": section.title, "facts": list(section.facts), "figure": None}
+        # Safe: SVG that matplotlib wrote, with all text escaped by it and by themed_svg.
+        figure = Markup(themed_svg(section.figure, f"own-{index}", section.description))  # noqa: S704
+        return {"title": section.title, "facts": list(section.facts), "figure": figure}
+    except Exception as error:  # code of others; an evaluation may have taken hours
+        name = getattr(make, "__qualname__", type(make).__qualname__)
+        logger.warning("the report section %s failed and is left out", name, exc_info=error)
+        why = f"{type(error).__name__}: {error}; it has to return a fetal_monai.report.html.Section"
+        return {"title": name, "facts": [("Not shown, because it failed", why)], "figure": None}
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Markup]:

@@ -1,20 +1,24 @@
 """Objects that remember how they were built, so that a model folder can rebuild them without running foreign code.
 
-A bundle config may contain any Python expression. What a trained model must carry is much less: which of our
-classes, with which plain arguments. That is what is recorded here, and only such records are ever rebuilt.
+A bundle config may contain any Python expression. What a trained model must carry is much less: which classes, of ours
+or of an extension that the user has installed, with which plain arguments. That is what is recorded here, and only such
+records are ever rebuilt.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from fetal_monai.errors import FetalMonaiError
 
 TARGET = "_target_"
+EXTENSIONS = "fetal_monai.extensions"
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -82,7 +86,11 @@ def _plain(value: Any, owner: type, name: str) -> Any:
 
 
 def rebuild(config: Mapping[str, Any]) -> Any:
-    """Build the object that a record describes. Only classes of fetal_monai that derive from `Recorded` are built.
+    """Build the object that a record describes: of a class that derives from `Recorded`, and of no other.
+
+    A record never decides what code is loaded. Besides the classes of fetal_monai there are those of modules that the
+    program has imported itself, and those of installed packages that declare themselves to be extensions, by the entry
+    point `fetal_monai.extensions`.
 
     Args:
         config: what an object's `config` gave, straight or after a round trip through JSON.
@@ -91,27 +99,39 @@ def rebuild(config: Mapping[str, Any]) -> Any:
         A new object of that class.
 
     Raises:
-        FetalMonaiError: if the record names anything but a recorded class of this package.
+        FetalMonaiError: if the record names anything but such a class.
 
     Example:
         >>> from fetal_monai.transforms import ResizeFramed
         >>> rebuild(ResizeFramed("image", size=[96, 128]).config).size
         (96, 128)
     """
-    target = config.get(TARGET)
-    module_name, _, class_name = str(target).rpartition(".")
-    found: Any = None
-    if module_name.split(".")[0] == "fetal_monai":
-        try:
-            found = getattr(importlib.import_module(module_name), class_name, None)
-        except ImportError:
-            found = None
+    target = str(config.get(TARGET))
+    found = _find(target)
     if not (inspect.isclass(found) and issubclass(found, Recorded)):
         raise FetalMonaiError(
             f"the model's record names '{target}', which is no recorded class of fetal_monai {_version()}; "
-            "use the version that wrote it, or a model folder that you trust"
+            "use the version that wrote it, or a model folder that you trust. If it is of a package of yours, import "
+            f"that first, or have it declare the entry point '{EXTENSIONS}' (docs/extend.md)"
         )
     return found(**{name: _rebuild_value(value) for name, value in config.items() if name != TARGET})
+
+
+def _find(target: str) -> Any:
+    """What a dotted name stands for, if it is of fetal_monai, of a declared extension or imported already; or None."""
+    module_name, _, class_name = target.rpartition(".")
+    package = module_name.partition(".")[0]
+    if package == "fetal_monai" or package in _extensions():
+        try:
+            importlib.import_module(module_name)
+        except ImportError:
+            return None
+    return getattr(sys.modules.get(module_name), class_name, None)
+
+
+def _extensions() -> set[str]:
+    """The installed packages that say of themselves that they hold recorded classes."""
+    return {point.value.partition(".")[0] for point in importlib.metadata.entry_points(group=EXTENSIONS)}
 
 
 def _rebuild_value(value: Any) -> Any:

@@ -73,6 +73,22 @@ def test_without_pictures_and_without_validation_it_says_so(splits, tmp_path):
     assert "<button" not in text.split('id="classes"')[0]
 
 
+def test_a_section_of_ones_own_is_shown_as_text_and_one_that_fails_costs_nobody_the_rest(splits, tmp_path, caplog):
+    def good(evaluation):
+        return Section("Sites & <i>more</i>", [("Images", f"{evaluation.metrics['images']} <b>all</b>")])
+
+    def bad(evaluation):
+        return evaluation.metrics["site"]
+
+    path = write_report(evaluate(splits[0], replicates=50), tmp_path / "report.html", sections=[good, bad])
+    text = path.read_text()
+    assert '<a href="#own-0">Sites &amp; &lt;i&gt;more&lt;/i&gt;</a>' in text
+    assert "<dt>Images</dt><dd>120 &lt;b&gt;all&lt;/b&gt;</dd>" in text
+    assert "KeyError: &#39;site&#39;" in text
+    assert text.index('id="errors"') < text.index('id="own-0"') < text.index('id="own-1"') < text.index('id="model"')
+    assert "bad failed and is left out" in caplog.text
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 375)])
 def test_in_a_browser(report, chromium, scheme, width):
     path, found = report
