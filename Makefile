@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-EXTRAS := lite0,export,test
+EXTRAS := lite0,export,test,docs
 
 DEPLOY      := $(VENV)-deploy
 DEPLOY_PINS := fetal_monai/apps/deploy/requirements.txt
@@ -15,7 +15,7 @@ RUN          := $(BIN)/python -m monai.bundle run
 DEMO_FOLDERS := --dataset_dir $(DEMO)/data --ckpt_dir $(DEMO)/model --output_dir $(DEMO)/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo label deploy test lint fast slow lock clean
+.PHONY: help install demo label deploy test lint fast slow docs lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,10 @@ fast: install
 
 slow: install ## The tests that take minutes: the default network on a CPU, exports of the whole family
 	$(BIN)/python -m pytest -m slow
+
+docs: install ## Build the documentation as a site into build/site, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'Look at build/site/index.html'
 
 lock: ## Write constraints.txt from a fresh environment with all extras
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

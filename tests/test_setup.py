@@ -83,3 +83,37 @@ def test_the_makefile_explains_itself(root: Path):
     done = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True)
     for target in ("demo", "test", "install"):
         assert re.search(rf"^{target} +\S", done.stdout, re.MULTILINE)
+
+
+def test_pre_commit_runs_what_lint_runs(root: Path):
+    config = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())
+    hooks = [hook["entry"].removesuffix(" --force-exclude") for repo in config["repos"] for hook in repo["hooks"]]
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (root / "Makefile").read_text(), re.MULTILINE).group(1)
+    assert hooks == [line.strip().removeprefix("$(BIN)/").removesuffix(" .") for line in lint.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("github-workflows", ".github/workflows/*.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_workflows_and_forms_are_what_github_reads(root: Path, schema: str, files: str):
+    pytest.importorskip("check_jsonschema")
+    found = sorted(map(str, root.glob(files)))
+    assert found
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *found]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_workflows_run_targets_and_scripts_that_are_there(root: Path):
+    for path in (root / ".github/workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"]
+        for step in (step for job in jobs.values() for step in job["steps"] if "run" in step):
+            for target in re.findall(r"^make (.+)", step["run"], re.MULTILINE):
+                assert re.search(rf"^{target}:", (root / "Makefile").read_text(), re.MULTILINE)
+            for script in re.findall(r"^bash (.+)", step["run"], re.MULTILINE):
+                assert (root / script).is_file()
