@@ -113,7 +113,7 @@ class RandColorJitterd(RandFramesd):
         brightness, contrast, saturation = self.R.uniform(1 - self.strength, 1 + self.strength, size=3)
 
         def change(frame: torch.Tensor) -> torch.Tensor:
-            values = frame.to(torch.float32) * brightness
+            values: torch.Tensor = frame.to(torch.float32) * brightness
             values = (values - values.mean()) * contrast + values.mean()
             grey = _grey(values)
             values = (values - grey) * saturation + grey
