@@ -51,9 +51,8 @@ class _Classifier(Recorded, nn.Module):
         return [child for name, child in self.named_children() if name.startswith("backbone")]
 
     def _freeze(self) -> None:
-        if self.freeze_backbones:  # else as they came: stages of them may be frozen
-            for backbone in self._backbones():
-                backbone.requires_grad_(False)
+        for backbone in self._backbones():
+            backbone.requires_grad_(not self.freeze_backbones)
 
     def train(self, mode: bool = True) -> _Classifier:
         """Switch to training or evaluation; frozen backbones stay in evaluation."""

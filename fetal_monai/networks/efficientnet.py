@@ -102,9 +102,9 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         drop_connect_rate: stochastic depth of the last block; earlier ones get proportionally less. In [0, 1).
         batch_norm_momentum: the newest batch's share in BatchNorm's running statistics, in (0, 1]. MONAI's 0.01 suits
             trainings on a million images: in short ones the statistics lag behind, and every validation with them.
-        frozen_stages: how many stages, the stem being the first, stay as they came, weights and BatchNorm statistics:
-            edges and texture differ little between pictures, a few hundred of which would teach them badly, and the
-            large maps of the first stages cost a third of a training step. 0 to 8.
+        frozen_norm_stages: in how many stages, the stem being the first, BatchNorm keeps the statistics that it came
+            with while the weights learn: those of edges and texture differ little between pictures, and a small batch
+            estimates them badly. 0 to 8.
 
     Attributes:
         architecture: the name under which weights are published, such as "efficientnet-b0".
@@ -126,14 +126,16 @@ class EfficientNetBackbone(Recorded, EfficientNet):
         in_channels: int = 3,
         drop_connect_rate: float = 0.2,
         batch_norm_momentum: float = 0.1,
-        frozen_stages: int = 0,
+        frozen_norm_stages: int = 0,
     ) -> None:
         if variant not in _MULTIPLIERS:
             raise unknown_backbone("EfficientNet variant", variant, _MULTIPLIERS)
         if not 0 < batch_norm_momentum <= 1:
             raise FetalMonaiError(f"batch_norm_momentum is {batch_norm_momentum}; it must be above 0 and at most 1")
-        if not 0 <= frozen_stages <= len(_STAGES) + 1:
-            raise FetalMonaiError(f"frozen_stages is {frozen_stages}; it must be between 0 and {len(_STAGES) + 1}")
+        if not 0 <= frozen_norm_stages <= len(_STAGES) + 1:
+            raise FetalMonaiError(
+                f"frozen_norm_stages is {frozen_norm_stages}; it must be between 0 and {len(_STAGES) + 1}"
+            )
         width, depth = _MULTIPLIERS[variant]
         lite = variant.startswith("lite")
         super().__init__(
@@ -160,14 +162,12 @@ class EfficientNetBackbone(Recorded, EfficientNet):
                     # TorchScript compiles the branch that `has_se` skips, so it must find the names.
                     for name in ("adaptpool", "reduce", "expand", "reduce_padding", "expand_padding"):
                         block.register_module(f"_se_{name}", nn.Identity())
-        self._frozen = [nn.ModuleList([self._conv_stem, self._bn0]), *self._blocks][:frozen_stages]
-        for stage in self._frozen:
-            stage.requires_grad_(False)
+        self._resting = [self._bn0, *self._blocks][:frozen_norm_stages]
 
     def train(self, mode: bool = True) -> EfficientNetBackbone:
-        """Switch to training or evaluation; frozen stages stay in evaluation."""
+        """Switch to training or evaluation; stages that keep their statistics stay in evaluation."""
         super().train(mode)
-        for stage in self._frozen:
+        for stage in self._resting:
             stage.train(False)
         return self
 

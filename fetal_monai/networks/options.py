@@ -12,7 +12,7 @@ from fetal_monai.utils.serialization import TARGET
 _RECIPES = {
     "auxiliary_heads": "recipes/auxiliary_heads.yaml",
     "freeze_backbones": "recipes/frozen_backbones.yaml",
-    "frozen_stages": "recipes/best.yaml",
+    "frozen_norm_stages": "recipes/best.yaml",
     "average_flips": "recipes/best.yaml",
 }
 

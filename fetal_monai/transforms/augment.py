@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from monai.config import KeysCollection
 
-from fetal_monai.errors import FetalMonaiError
 from fetal_monai.transforms.random_frames import Change, RandFramesd
 
 MAX_TRIES = 10
@@ -26,14 +25,9 @@ class RandCropByAread(RandFramesd):
         prob: of cropping at all.
         scale: smallest and largest area, as shares of the frame's.
         aspect: smallest and largest width / height, drawn log-uniformly.
-        spread: how far from the frame's centre the crop may lie, as a share of what the frame leaves: 1 is anywhere, 0
-            the middle, where sonographers put what they look at.
         proportions: (height, width) of the screen that `aspect` is meant on; other frames are cropped as if stretched
             to it, so that all lose the same shares of height and width. None: their own pixels.
         allow_missing_keys: skip absent keys.
-
-    Raises:
-        FetalMonaiError: if `spread` is not between 0 and 1.
 
     Example:
         >>> crop = RandCropByAread("image", prob=1.0, scale=(0.5, 0.5), aspect=(1.0, 1.0)).set_random_state(0)
@@ -48,14 +42,10 @@ class RandCropByAread(RandFramesd):
         scale: Sequence[float] = (0.8, 1.0),
         aspect: Sequence[float] = (0.9, 1.2),
         *,
-        spread: float = 1.0,
         proportions: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        if not 0 <= spread <= 1:
-            raise FetalMonaiError(f"spread is {spread}; it must be between 0 and 1")
         super().__init__(keys, prob, allow_missing_keys=allow_missing_keys)
-        self.spread = spread
         self.scale = (float(scale[0]), float(scale[1]))
         self.aspect = (float(aspect[0]), float(aspect[1]))
         self.proportions = proportions and (int(proportions[0]), int(proportions[1]))
@@ -70,15 +60,13 @@ class RandCropByAread(RandFramesd):
             aspect = math.exp(self.R.uniform(math.log(low), math.log(high)))
             crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if 0 < crop_width <= width and 0 < crop_height <= height:
-                return self._start(height - crop_height), self._start(width - crop_width), crop_height, crop_width
+                top = int(self.R.randint(0, height - crop_height + 1))
+                left = int(self.R.randint(0, width - crop_width + 1))
+                return top, left, crop_height, crop_width
         # No draw fits (a frame far outside the aspect range): the largest central part inside the range.
         crop_width = min(width, round(height * high))
         crop_height = min(height, round(crop_width / low))
         return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
-
-    def _start(self, room: int) -> int:
-        """Where a crop begins that leaves so many pixels over."""
-        return round(room / 2 + self.spread * (int(self.R.randint(0, room + 1)) - room / 2))
 
     def draw(self, height: int, width: int) -> Change:
         """Draw the crop."""

@@ -15,7 +15,7 @@ import pytest
 
 import fetal_monai
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.model_folder import read_facts
+from fetal_monai.model import read_facts
 from fetal_monai.utils.serialization import rebuild
 
 SMALL = """

@@ -58,8 +58,8 @@ def test_dropout_reaches_every_network(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_flips_and_frozen_stages_reach_every_network_that_has_them(name, tmp_path):
-    (tmp_path / "recipe.yaml").write_text("average_flips: true\nfrozen_stages: 2\n")
+def test_flips_and_frozen_norm_stages_reach_every_network_that_has_them(name, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("average_flips: true\nfrozen_norm_stages: 2\n")
     parser = ConfigParser()
     parser.read_config([CONFIGS / "train.yaml", tmp_path / "recipe.yaml", CONFIGS / f"networks/{name}.yaml"])
     with torch.device("meta"):
@@ -69,10 +69,12 @@ def test_flips_and_frozen_stages_reach_every_network_that_has_them(name, tmp_pat
     for branch in efficient:
         assert not branch.train()._bn0.training
     if efficient:
-        check_options(network, frozen_stages=2)
+        check_options(network, frozen_norm_stages=2)
     else:
-        with pytest.raises(FetalMonaiError, match=r"frozen_stages is 2 \(recipes/best.yaml\), but \w+ has no such"):
-            check_options(network, frozen_stages=2)
+        with pytest.raises(
+            FetalMonaiError, match=r"frozen_norm_stages is 2 \(recipes/best.yaml\), but \w+ has no such"
+        ):
+            check_options(network, frozen_norm_stages=2)
 
 
 @pytest.mark.parametrize(

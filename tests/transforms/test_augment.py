@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, RandAxisFlipd
 
-from fetal_monai.errors import FetalMonaiError
 from fetal_monai.transforms import RandColorJitterd, RandCropByAread, RandGrayscaled
 
 RED = torch.tensor([200, 10, 30], dtype=torch.uint8).view(3, 1, 1)
@@ -27,23 +26,6 @@ def test_a_crop_lies_inside_the_frame(height, width, seed):
     assert 0 < crop_width <= width
     assert 0 <= top <= height - crop_height
     assert 0 <= left <= width - crop_width
-
-
-@given(st.integers(8, 300), st.integers(8, 300), st.integers(0, 1000), st.floats(0, 1))
-def test_the_spread_draws_crops_towards_the_middle(height, width, seed, spread):
-    def centre(spread):
-        crop = RandCropByAread("image", 1.0, (0.3, 1.0), spread=spread).set_random_state(seed)
-        top, left, crop_height, crop_width = crop.draw_box(height, width)
-        return np.array([top + (crop_height - height) / 2, left + (crop_width - width) / 2]), (crop_height, crop_width)
-
-    (anywhere, size), (drawn, drawn_size) = centre(1.0), centre(spread)
-    assert drawn_size == size
-    np.testing.assert_allclose(drawn, spread * anywhere, atol=0.5)
-
-
-def test_a_spread_beyond_the_frame_is_refused():
-    with pytest.raises(FetalMonaiError, match=r"spread is 1.5; it must be between 0 and 1"):
-        RandCropByAread("image", spread=1.5)
 
 
 def test_crops_of_a_usual_frame_have_the_area_and_aspect_asked_for():

@@ -205,7 +205,7 @@ def model_overrides(facts: ModelFacts, folder: Path) -> dict[str, Any]:
     backbones = [value for value in facts.network.values() if isinstance(value, Mapping)]
     return {
         **{name: facts.network[name] for name in SWITCHES if facts.network.get(name)},
-        "frozen_stages": max((int(backbone.get("frozen_stages", 0)) for backbone in backbones), default=0),
+        "frozen_norm_stages": max((int(backbone.get("frozen_norm_stages", 0)) for backbone in backbones), default=0),
         "class_names": facts.class_names,
         "network_def": {**facts.network, **off},
         "preprocessing": [load, *(record for record in facts.preprocessing if record not in views)],
