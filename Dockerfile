@@ -11,7 +11,7 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /opt/fetal_monai
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 # The dependencies are a layer of their own: a change of the code does not fetch gigabytes again.
 RUN mkdir fetal_monai \
     && printf '__version__ = "0"\n' > fetal_monai/__init__.py \

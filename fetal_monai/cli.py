@@ -136,6 +136,15 @@ def predict(
         raise typer.Exit(3)
 
 
+@app.command()
+def bundle(out: Annotated[Path, typer.Argument(help="The folder to make: configs/, docs/.")]) -> None:
+    """Write a copy of the MONAI Bundle to edit: the configurations of training, evaluation and inference."""
+    from fetal_monai.bundle import copy_bundle  # noqa: PLC0415
+
+    configs = copy_bundle(out) / "configs"
+    typer.echo(f"python -m monai.bundle run training --config_file {configs / 'train.yaml'} --dataset_dir DATA")
+
+
 @app.command("fetch-weights")
 def fetch_weights(
     architectures: Annotated[
@@ -162,7 +171,7 @@ def import_weights(
     network: Annotated[str, typer.Option(help="A network of bundle/configs/networks, or an overlay file.")],
     out: Annotated[Path, typer.Option(help="The file to write; model.json, the facts, lands beside it.")],
     config: Annotated[list[Path] | None, typer.Option(help="More overlays, such as other classes.")] = None,
-    bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
+    bundle: Annotated[Path | None, typer.Option(help=f"A bundle of your own; {_RELEASED}.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Turn a checkpoint of the reference implementation into a model of ours. Only tensors are read from it."""
@@ -190,7 +199,7 @@ def label(
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only; 0 takes a free one.")] = 8000,
     config: Annotated[list[Path] | None, typer.Option(help="Overlays for training, such as recipes.")] = None,
-    bundle: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("bundle"),
+    bundle: Annotated[Path | None, typer.Option(help=f"A bundle of your own; {_RELEASED}.")] = None,
 ) -> None:
     """Label images in the browser, helped by a model that learns from the labels: a MONAI Label server."""
     from fetal_monai.apps.label.server import serve  # noqa: PLC0415

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fetal_monai.bundle import copy_bundle
 from fetal_monai.model.released_model import RELEASED
 
 pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml asks for, without a download
@@ -24,9 +25,12 @@ IN_A_CHECKOUT_ONLY = {"requirements.txt"}  # what `make label` and `make deploy`
 def source(root: Path, stand_in: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is built, for the build leaves its traces beside it; with a model, the real one if it is there."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(root / name, folder)
     shutil.copytree(root / "fetal_monai", folder / "fetal_monai", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root / "bundle", folder / "bundle", ignore=shutil.ignore_patterns("models", "eval"))
+    (folder / "bundle/models").mkdir()
+    (folder / "bundle/models/model.pt").write_bytes(b"a training of somebody, not to be published")
     if not (RELEASED / "model.pt").exists():
         shutil.copytree(stand_in, folder / "fetal_monai/released/fetal_planes", dirs_exist_ok=True)
     return folder
@@ -71,6 +75,20 @@ def test_so_does_the_source_distribution(source, tmp_path):
     with tarfile.open(found) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert not wanted(source) - names
+    assert {"setup.py", "bundle/configs/train.yaml", "bundle/LICENSE"} <= names
+    assert "bundle/models/model.pt" not in names
+
+
+def test_the_bundle_travels_inside_the_wheel(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {
+            name.removeprefix("fetal_monai/_bundle/"): archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("fetal_monai/_bundle/")
+        }
+        assert {name.split("/")[0] for name in archive.namelist() if ".dist-info" not in name} == {"fetal_monai"}
+    copy = copy_bundle(tmp_path / "copy")
+    assert inside == {p.relative_to(copy).as_posix(): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
 
 
 def test_what_is_installed_predicts_without_a_model_being_named(wheel, phantom, tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-import fetal_monai
+from fetal_monai.bundle import bundle_root
 from fetal_monai.errors import InputError
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import FACTS_FILE, write_facts
@@ -23,7 +23,7 @@ def import_checkpoint(
     network: str,
     out: str | PathLike[str],
     *,
-    bundle: str | PathLike[str] = "bundle",
+    bundle: str | PathLike[str] | None = None,
     overlays: Sequence[str | PathLike[str]] = (),
     overwrite: bool = False,
 ) -> list[str]:
@@ -33,7 +33,7 @@ def import_checkpoint(
         checkpoint: the file; only tensors are read from it.
         network: the name of an overlay in the bundle's `configs/networks`, or the path of one.
         out: the state dict to write; `model.json` lands in its folder.
-        bundle: the bundle's folder; when it is not there, the one of a source checkout is used.
+        bundle: the bundle's folder; None takes the one that comes with the package.
         overlays: more configuration files, such as one with other classes or another preprocessing.
         overwrite: replace files that are there.
 
@@ -46,7 +46,7 @@ def import_checkpoint(
     out = Path(out)
     if existing := [path for path in (out, out.with_name(FACTS_FILE)) if path.exists() and not overwrite]:
         raise InputError(existing[0], ["it is there already; choose another --out, or add --overwrite"])
-    configs = _configs(Path(bundle))
+    configs = _configs(bundle_root() if bundle is None else Path(bundle))
     parser = ConfigParser()
     parser.read_config([configs / "train.yaml", _overlay(configs, network), *map(Path, overlays)])
     model: Any = load_reference_checkpoint(parser.get_parsed_content("network_def"), checkpoint)
@@ -59,10 +59,8 @@ def import_checkpoint(
 
 
 def _configs(bundle: Path) -> Path:
-    source = Path(fetal_monai.__file__).parents[1] / "bundle"
-    for folder in (bundle, source):
-        if (folder / "configs" / "train.yaml").is_file():
-            return folder / "configs"
+    if (bundle / "configs" / "train.yaml").is_file():
+        return bundle / "configs"
     raise InputError(bundle, ["there is no configs/train.yaml in it; give the bundle's folder with --bundle"])
 
 

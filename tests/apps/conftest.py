@@ -146,20 +146,14 @@ def wait_for(child: subprocess.Popen[bytes], log: Path, ready: Callable[[], Any]
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(root: Path) -> list[str]:
-    """Options that let a server train the tiny model."""
-    return ["--bundle", str(root / "bundle"), "--port", "0"]
-
-
-@pytest.fixture(scope="session")
-def label_server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Start `fetal-monai label`, as a context manager."""
+def label_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Start `fetal-monai label` outside the checkout, as a context manager."""
 
     @contextlib.contextmanager
     def start(*arguments: object) -> Iterator[Server]:
         log = tmp_path_factory.mktemp("server") / "log.txt"
         command = [sys.executable, "-m", "fetal_monai", "label", *map(str, arguments)]
-        with process(command, log, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+        with process(command, log, cwd=log.parent, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
             marker = "Labelling page: "
 
             def ready() -> str | None:

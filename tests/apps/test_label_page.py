@@ -25,11 +25,11 @@ PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="module")
-def server(label_server, label_model, label_studies, tmp_path_factory, tiny_bundle):
+def server(label_server, label_model, label_studies, tmp_path_factory):
     (label_studies.folder / label_studies.picture).unlink()
     workspace = tmp_path_factory.mktemp("workspace")
     with label_server(
-        "--studies", label_studies.folder, "--model", label_model, "--workspace", workspace, *tiny_bundle
+        "--studies", label_studies.folder, "--model", label_model, "--workspace", workspace, "--port", "0"
     ) as running:
         yield running
 

@@ -32,13 +32,13 @@ def predictor(label_model) -> Predictor:
 
 
 @pytest.fixture(scope="module", params=["folder", "orthanc"])
-def server(request, label_server, label_model, label_studies, tmp_path_factory, tiny_bundle):
+def server(request, label_server, label_model, label_studies, tmp_path_factory):
     """A server over the same images, once from a folder and once from an archive."""
     studies = label_studies.folder
     if request.param == "orthanc":
         studies = request.getfixturevalue("orthanc")(sorted(label_studies.folder.glob("*.dcm")))
     workspace = tmp_path_factory.mktemp("workspace")
-    with label_server("--studies", studies, "--model", label_model, "--workspace", workspace, *tiny_bundle) as running:
+    with label_server("--studies", studies, "--model", label_model, "--workspace", workspace, "--port", "0") as running:
         running.workspace = workspace
         running.remote = request.param == "orthanc"
         yield running

@@ -35,7 +35,7 @@ def test_reference_checkpoint_gives_the_same_logits(reference_checkpoint, tmp_pa
     out = tmp_path / "model" / "model.pt"
     command = ["import-weights", str(path), "--network", "effnet_b0_b6", "--out", str(out)]
     command += ["--config", str(ROOT / "bundle/configs/recipes/reference.yaml")]
-    result = CLI.invoke(app, [*command, "--bundle", str(ROOT / "bundle")])
+    result = CLI.invoke(app, command)
     assert result.exit_code == 0, result.output
     ours, preprocessing, facts = load_model(out.parent)
     assert len(facts.class_names) == 16

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_monai.apps.label.compatibility import prepare_monailabel
+from fetal_monai.bundle import bundle_root
 from fetal_monai.errors import InputError
 from fetal_monai.model.released_model import is_released
 from fetal_monai.utils.files import atomic_path
@@ -34,7 +35,7 @@ def serve(
     *,
     workspace: Path | None = None,
     port: int = 8000,
-    bundle: Path = Path("bundle"),
+    bundle: Path | None = None,
     overlays: Sequence[Path] | None = None,
 ) -> None:
     """Start the server on 127.0.0.1 and stay until it is stopped.
@@ -45,13 +46,14 @@ def serve(
         workspace: for model versions, logs and downloads; by default the model folder's name with `-label`, beside it;
             for the released model in the working directory, because an installed package is not written to.
         port: 0 takes a free one.
-        bundle: the bundle's folder, for training.
+        bundle: the bundle's folder, for training; None takes the one that comes with the package.
         overlays: config files for training, such as recipes; None takes `recipes/best.yaml`.
 
     Raises:
         FetalMonaiError: if MONAI Label is not installed, the port is taken, or model or images are unusable.
     """
     prepare_monailabel()
+    bundle = bundle or bundle_root()
     home = (workspace or default_workspace(model)).resolve()
     remote = studies.startswith(("http://", "https://"))
     overlays = [bundle / RECIPE] if overlays is None else overlays
