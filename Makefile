@@ -11,11 +11,11 @@ DEPLOY_PINS := fetal_monai/apps/deploy/requirements.txt
 
 DEMO         ?= demo
 DEMO_CONFIGS := bundle/configs/train.yaml','bundle/configs/networks/lite0_lite0.yaml','bundle/configs/recipes/quick.yaml
-RUN          := $(BIN)/python -m monai.bundle run
+RUN          := $(BIN)/fetal-monai run
 DEMO_FOLDERS := --dataset_dir $(DEMO)/data --ckpt_dir $(DEMO)/model --output_dir $(DEMO)/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo label deploy test lint fast slow docs lock clean
+.PHONY: help install demo label deploy test lint fast slow docs wheel lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,12 +76,19 @@ fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
 	$(BIN)/python -m coverage report --skip-covered --fail-under=90 --omit='$(ABSENT)tests/*'
 
-slow: install ## The tests that take minutes: the default network on a CPU, exports of the whole family
+slow: install ## The tests that take minutes: the default network, exports of the whole family, the wheel in an empty environment
 	$(BIN)/python -m pytest -m slow
 
 docs: install ## Build the documentation as a site into build/site, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo 'Look at build/site/index.html'
+
+# Tools of their own, so that nobody needs them who publishes nothing. The wheel is built from the source distribution.
+wheel: ## Build wheel and source distribution into dist/, and check that PyPI would take them
+	test -x build/tools/bin/twine || $(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0
+	rm -rf dist && build/tools/bin/pyproject-build --outdir dist .
+	build/tools/bin/twine check --strict dist/*
 
 lock: ## Write constraints.txt from a fresh environment with all extras
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
@@ -92,4 +99,4 @@ lock: ## Write constraints.txt from a fresh environment with all extras
 	mv build/constraints.txt constraints.txt
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) $(DEPLOY) $(DEMO) build
+	rm -rf $(VENV) $(DEPLOY) $(DEMO) build dist

@@ -145,6 +145,18 @@ def bundle(out: Annotated[Path, typer.Argument(help="The folder to make: configs
     typer.echo(f"python -m monai.bundle run training --config_file {configs / 'train.yaml'} --dataset_dir DATA")
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="",
+    epilog="fetal-monai run training --config_file bundle/configs/train.yaml --dataset_dir DATA",
+)
+def run(context: typer.Context) -> None:
+    """Train, evaluate or classify by the bundle: `python -m monai.bundle run`, without what it says each time."""
+    from fetal_monai.run import run_bundle  # noqa: PLC0415
+
+    run_bundle(context.args)
+
+
 @app.command("fetch-weights")
 def fetch_weights(
     architectures: Annotated[

@@ -1,0 +1,54 @@
+"""Running the bundle as `python -m monai.bundle run` does, without what MONAI tells every time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fetal_monai.bundle import bundle_root
+from fetal_monai.console import prepare_console
+from fetal_monai.notices import quiet_trust_notice
+
+_FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
+
+
+def run_bundle(arguments: Sequence[str]) -> None:
+    """Run a bundle.
+
+    MONAI warns that configurations run code and must be trusted. Of those that come with this package that is left out;
+    where any other is named, it stands.
+
+    Args:
+        arguments: those of `python -m monai.bundle run`.
+
+    Raises:
+        FetalMonaiError: for a mistake that the person who runs it can mend.
+        SystemExit: for arguments that MONAI does not know.
+    """
+    import fire  # noqa: PLC0415
+    from monai.bundle import run  # noqa: PLC0415
+
+    prepare_console()
+    if only_ours(arguments):
+        quiet_trust_notice()
+    fire.Fire(run, command=list(arguments), name="fetal-monai run")
+
+
+def only_ours(arguments: Sequence[str]) -> bool:
+    """Tell whether all files that arguments name are configurations that come with the package.
+
+    Args:
+        arguments: of a run.
+
+    Returns:
+        False if one lies elsewhere, or none is named.
+
+    Example:
+        >>> train = bundle_root() / "configs" / "train.yaml"
+        >>> only_ours(["training", "--config_file", f"['{train}']"]), only_ours(["--config_file", "mine.yaml"])
+        (True, False)
+    """
+    root = bundle_root().resolve()
+    named = [Path(name).resolve() for argument in arguments for name in _FILE.findall(argument)]
+    return bool(named) and all(path.is_relative_to(root) for path in named)

@@ -1,0 +1,99 @@
+"""What a newcomer sees first: nothing that they cannot act on, and everything that they can."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from fetal_monai import notices
+from fetal_monai.notices import quiet_known_notices
+from fetal_monai.run import only_ours
+
+OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceback|\w+Warning\b")
+
+
+@pytest.fixture
+def fresh():
+    """The filters of this process, put back afterwards."""
+    loggers = [logging.getLogger(name) for name, _ in notices._LOGGED]
+    kept = [list(logger.filters) for logger in loggers]
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.resetwarnings()
+        yield shown
+    for logger, filters in zip(loggers, kept, strict=True):
+        logger.filters[:] = filters
+
+
+def first_screen(module: list[str], data: Path, cwd: Path, *configs: Path) -> str:
+    names = "[" + ",".join(f"'{path}'" for path in configs) + "]"
+    folders = ["--dataset_dir", str(data), "--ckpt_dir", "model", "--output_dir", "evaluation", "--num_workers", "0"]
+    few = ["--max_epochs", "1", "--train#trainer#epoch_length", "1", "--validate#evaluator#epoch_length", "1"]
+    command = [sys.executable, "-m", *module, "training", "--config_file", names, *folders, *few]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "model folder: model" in done.stdout
+    return done.stdout + done.stderr
+
+
+def test_a_run_begins_with_what_a_newcomer_can_act_on(root, phantom, tiny_network, tmp_path):
+    tiny = tmp_path / "tiny.yaml"
+    tiny.write_text(tiny_network)
+    told = first_screen(["fetal_monai", "run"], phantom, tmp_path, root / "bundle/configs/train.yaml", tiny)
+    notices_shown = [line for line in told.splitlines() if OTHERS.search(line)]
+    assert len(notices_shown) == 1, notices_shown
+    assert "Only proceed if this config is from a source you trust" in notices_shown[0], (
+        "tiny.yaml is not of the package"
+    )
+    assert "the backbones start from random weights" in told
+
+
+def test_the_trust_notice_is_left_out_for_our_own_files_alone(root, tmp_path):
+    ours = str(root / "bundle/configs/train.yaml")
+    assert only_ours(["training", "--config_file", ours, "--max_epochs", "3"])
+    assert only_ours([f"--config_file=['{ours}','{root}/bundle/configs/recipes/quick.yaml']"])
+    mine = tmp_path / "bundle/configs/train.yaml"
+    for arguments in (
+        ["training"],
+        ["--config_file", str(mine)],
+        ["--config_file", f"['{ours}','{mine}']"],
+        ["--config_file", ours, "--network_def", f"%{mine}#network_def"],
+        ["--config_file", ours, "--args_file=other.json"],
+        ["--config_file", f"{root}/bundle/configs/../../mine.yaml"],
+    ):
+        assert not only_ours(arguments), arguments
+
+
+def test_only_what_is_listed_is_silent(fresh, caplog, monkeypatch):
+    quiet_known_notices()
+    quiet_known_notices()
+    for name, beginning in notices._LOGGED:
+        logger = logging.getLogger(name)
+        monkeypatch.setattr(logger, "propagate", True)
+        assert sum(isinstance(x, notices._Unless) for x in logger.filters) == 1, "asked twice, it filters once"
+        logger.warning("%s and so on", beginning)
+        logger.warning("another than %s", beginning)
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["another"] * len(notices._LOGGED)
+    for beginning, category, module in notices._WARNINGS:
+        warnings.warn_explicit(f"{beginning}script`", category, "x.py", 1, module)
+        warnings.warn_explicit(f"{beginning}script`", category, "x.py", 2, "fetal_monai.cli")
+        warnings.warn_explicit(f"{beginning}script`", FutureWarning, "x.py", 3, module)
+        warnings.warn_explicit(f"not {beginning}", category, "x.py", 4, module)
+    assert [warning.lineno for warning in fresh if warning.filename == "x.py"] == [2, 3, 4] * len(notices._WARNINGS)
+
+
+def test_monai_logs_as_before(tmp_path):
+    """It gives a logger its handler only where nobody asked for that logger earlier."""
+    program = (
+        "from fetal_monai.notices import quiet_known_notices; quiet_known_notices()\n"
+        "import logging; print(len(logging.getLogger('monai.bundle.workflows').handlers))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "1"
