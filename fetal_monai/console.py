@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 
 from fetal_monai.errors import find_user_error
-from fetal_monai.notices import quiet_known_notices
+from fetal_monai.utils.notices import quiet_known_notices
 
 _NAMED_BY_CONFIGS = ("data", "dicom", "handlers", "losses", "metrics", "model", "networks", "transforms")
 

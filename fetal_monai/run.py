@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetal_monai.bundle import bundle_root
 from fetal_monai.console import prepare_console
-from fetal_monai.notices import quiet_trust_notice
+from fetal_monai.utils.bundle import bundle_root
+from fetal_monai.utils.notices import quiet_trust_notice
 
 _FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
 

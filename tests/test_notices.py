@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fetal_monai import notices
-from fetal_monai.notices import quiet_known_notices
 from fetal_monai.run import only_ours
+from fetal_monai.utils.notices import quiet_known_notices
 
 OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceback|\w+Warning\b")
 
@@ -92,7 +92,7 @@ def test_only_what_is_listed_is_silent(fresh, caplog, monkeypatch):
 def test_monai_logs_as_before(tmp_path):
     """It gives a logger its handler only where nobody asked for that logger earlier."""
     program = (
-        "from fetal_monai.notices import quiet_known_notices; quiet_known_notices()\n"
+        "from fetal_monai.utils.notices import quiet_known_notices; quiet_known_notices()\n"
         "import logging; print(len(logging.getLogger('monai.bundle.workflows').handlers))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

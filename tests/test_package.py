@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fetal_monai.bundle import copy_bundle
 from fetal_monai.model.released_model import RELEASED
+from fetal_monai.utils.bundle import copy_bundle
 
 pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml asks for, without a download
 

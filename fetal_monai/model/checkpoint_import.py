@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from fetal_monai.bundle import bundle_root
 from fetal_monai.errors import InputError
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import FACTS_FILE, write_facts
 from fetal_monai.networks.reference import load_reference_checkpoint
+from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.files import atomic_path
 
 

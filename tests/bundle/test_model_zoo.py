@@ -10,7 +10,7 @@ import yaml
 from monai.bundle import ConfigParser, download_large_files
 
 import fetal_monai
-from fetal_monai.bundle import copy_bundle
+from fetal_monai.utils.bundle import copy_bundle
 
 LIMIT = 25 * 2**20
 IDS = {

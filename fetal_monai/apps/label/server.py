@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fetal_monai.apps.label.compatibility import prepare_monailabel
-from fetal_monai.bundle import bundle_root
 from fetal_monai.errors import InputError
 from fetal_monai.model.released_model import is_released
+from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.files import atomic_path
 
 HOST = "127.0.0.1"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fetal_monai.errors import InputError
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 _PLACES = (_PACKAGE / "_bundle", _PACKAGE.parent / "bundle")
 _MADE = {"models", "eval"}  # by runs, in a checkout
 

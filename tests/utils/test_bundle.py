@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fetal_monai import bundle
-from fetal_monai.bundle import bundle_root, copy_bundle
 from fetal_monai.cli import app
 from fetal_monai.errors import InputError
+from fetal_monai.utils.bundle import bundle_root, copy_bundle
 
 CLI = CliRunner()
 
