@@ -199,7 +199,7 @@ def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> t
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # Interleaved channels: the same numbers but for rounding, and half the time for EfficientNets on a CPU.
-        return found, network.to(found, memory_format=torch.channels_last).eval()
+        return found, network.to(found).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
         raise FetalMonaiError(f"the device {device} cannot be used ({_first_line(error)}); use cpu") from error
 

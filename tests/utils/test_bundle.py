@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fetal_monai import bundle
 from fetal_monai.cli import app
 from fetal_monai.errors import InputError
+from fetal_monai.utils import bundle
 from fetal_monai.utils.bundle import bundle_root, copy_bundle
 
 CLI = CliRunner()
