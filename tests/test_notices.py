@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fetal_monai import notices
 from fetal_monai.run import only_ours
+from fetal_monai.utils import notices
 from fetal_monai.utils.notices import quiet_known_notices
 
 OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceback|\w+Warning\b")
