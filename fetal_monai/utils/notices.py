@@ -43,6 +43,7 @@ def quiet_known_notices() -> None:
 
     Example:
         >>> with warnings.catch_warnings(record=True) as shown:
+        ...     warnings.simplefilter("always")
         ...     quiet_known_notices()
         ...     warnings.warn_explicit("`torch.jit.script` is old", DeprecationWarning, "", 1, "torch.jit._script")
         ...     warnings.warn_explicit("`torch.jit.script` is broken", UserWarning, "", 1, "torch.jit._script")

@@ -79,6 +79,7 @@ def test_other_options_are_refused_by_name(start, stopped, tmp_path, override, s
     assert path.read_bytes() == content
 
 
+@pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")  # the scaler matters here, on a CPU too
 def test_more_epochs_without_a_schedule_end_where_an_uninterrupted_training_does(start, tmp_path, monkeypatch):
     """With a gradient scaler, whose scale doubles every other iteration: 8, 16, 32 after the first epoch of four."""
     monkeypatch.setattr(

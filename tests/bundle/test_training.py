@@ -114,8 +114,8 @@ def test_inference_gives_the_probabilities_of_the_evaluation(workflow, phantom, 
 def test_a_killed_training_resumes_to_the_same_end(root, tiny, phantom, trained, tmp_path):
     """`trained` ran through; this one is killed in its second epoch, without a chance to tidy up."""
     last = tmp_path / "model" / "last.pt"
-    log = (tmp_path / "log").open("w")
-    process = subprocess.Popen(command(root, tiny, phantom, tmp_path), cwd=root, stdout=log, stderr=log)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command(root, tiny, phantom, tmp_path), cwd=root, stdout=log, stderr=log)
     until = time.monotonic() + PATIENCE_S
     while not last.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -136,7 +137,7 @@ def test_arrays_tensors_and_pictures_are_the_frame_that_they_show(predictor, sti
 
 
 def test_one_bad_input_never_stops_the_rest(predictor, stills, clip, tmp_path):
-    whole = open(stills[0], "rb").read()  # noqa: PTH123, SIM115
+    whole = Path(stills[0]).read_bytes()
     (tmp_path / "cut.dcm").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.dcm").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no image")

@@ -33,6 +33,7 @@ class Payload:
         (lambda _: None, "there is no such file"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # torch's word on a bare pickle
 def test_unsafe_and_broken_checkpoints_are_refused(content, message, tmp_path, capsys):
     path = tmp_path / "best_model.pth"
     content(path)
