@@ -11,12 +11,8 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import importlib.util
-import io
 import json
 import os
-import random
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,156 +22,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pydicom.data
-from pydicom.encaps import encapsulate
-from pydicom.uid import HTJ2K, HTJ2KLossless
+from dicom_mutants import mutant, seeds
 
 from fetal_monai.dicom import UltrasoundInstance, index_dicom
 from fetal_monai.errors import DicomReadError
 
 SECONDS, MEGABYTES = 2.0, 200.0
-_ITEM = b"\xfe\xff\x00\xe0"
-_NAMES = """
-examples_palette.dcm examples_rgb_color.dcm examples_ybr_color.dcm SC_rgb_rle.dcm SC_rgb_rle_16bit_2frame.dcm
-MR_small_RLE.dcm SC_rgb_jpeg_gdcm.dcm SC_rgb_jpeg_lossy_gdcm.dcm SC_rgb_dcmtk_+eb+cr.dcm SC_rgb_dcmtk_+eb+cy+s4.dcm
-SC_rgb_small_odd_jpeg.dcm SC_jpeg_no_color_transform.dcm JPGExtended.dcm JPEG-lossy.dcm JPEGLSNearLossless_08.dcm
-JPEGLSNearLossless_16.dcm MR_small_jpeg_ls_lossless.dcm SC_rgb_jls_lossy_line.dcm SC_rgb_jls_lossy_sample.dcm
-MR_small_jp2klossless.dcm GDCMJ2K_TextGBR.dcm SC_rgb_gdcm_KY.dcm JPEG2000.dcm image_dfl.dcm ExplVR_BigEnd.dcm
-MR_small_implicit.dcm MR_small_bigendian.dcm SC_ybr_full_422_uncompressed.dcm SC_rgb_small_odd.dcm CT_small.dcm
-emri_small_jpeg_2k_lossless.dcm emri_small_jpeg_ls_lossless.dcm emri_small_RLE.dcm OBXXXX1A_rle.dcm
-SC_rgb_16bit_2frame.dcm SC_rgb_32bit.dcm mlut_18.dcm vlut_04.dcm
-""".split()  # noqa: SIM905  # forty quoted words read worse
-
-
-def seeds() -> list[tuple[str, bytes]]:
-    """The files to damage: those of pydicom and, where installed, of pydicom-data, and HTJ2K by imagecodecs."""
-    found = [(name, pydicom.data.get_testdata_file(name, download=False)) for name in _NAMES]
-    real = [(name, Path(str(path)).read_bytes()) for name, path in found if path]
-    if importlib.util.find_spec("imagecodecs") is None:
-        return real
-    return [*real, ("HTJ2K lossless", _htj2k(HTJ2KLossless)), ("HTJ2K", _htj2k(HTJ2K, level=0.01, reversible=False))]
-
-
-def _htj2k(syntax: str, **options: object) -> bytes:
-    """A real picture in High-Throughput JPEG 2000, which no file of pydicom has."""
-    imagecodecs = importlib.import_module("imagecodecs")
-    data = pydicom.dcmread(str(pydicom.data.get_testdata_file("examples_rgb_color.dcm", download=False)))
-    data.PixelData = encapsulate([imagecodecs.htj2k_encode(data.pixel_array, **options)])
-    data["PixelData"].is_undefined_length = True
-    data.file_meta.TransferSyntaxUID, data.PlanarConfiguration = syntax, 0
-    data.PhotometricInterpretation = "YBR_ICT" if options else "YBR_RCT"
-    written = io.BytesIO()
-    data.save_as(written)
-    return written.getvalue()
-
-
-def flip_bits(data: bytearray, rng: random.Random) -> None:
-    """Flip a few bits anywhere, more often in the first kilobytes."""
-    for _ in range(rng.choice((1, 1, 2, 8, 64))):
-        place = rng.randrange(min(len(data), 4096)) if rng.random() < 0.5 else rng.randrange(len(data))
-        data[place] ^= 1 << rng.randrange(8)
-
-
-def truncate(data: bytearray, rng: random.Random) -> None:
-    """Cut the end off."""
-    del data[rng.randrange(len(data)) :]
-
-
-def break_length(data: bytearray, rng: random.Random) -> None:
-    """Write an absurd number over four or two bytes, often where an item or element states its length."""
-    places = [rng.randrange(len(data) - 4)]
-    for pattern in (
-        _ITEM,
-        b"OW\0\0",
-        b"OB\0\0",
-        b"SQ\0\0",
-        b"UN\0\0",
-        b"\xff\x4f\xff\x51",
-        b"\xff\xc0",
-        b"\xff\xc3",
-        b"\xff\xf7",
-    ):
-        at = data.find(pattern, rng.randrange(len(data)))
-        if at >= 0:
-            places.append(at + 4)
-    place = min(rng.choice(places), len(data) - 4)
-    value = rng.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, rng.getrandbits(32), rng.getrandbits(16)))
-    if rng.random() < 0.5:
-        data[place : place + 4] = struct.pack("<L", value)
-    else:
-        data[place : place + 2] = struct.pack("<H", value & 0xFFFF)
-
-
-def change_element(data: bytearray, rng: random.Random) -> None:
-    """Overwrite the tag, VR, length or value of an element of the pixel description, or delete the element."""
-    tags = [
-        b"\x28\x00" + bytes([low, high])
-        for low, high in ((2, 0), (4, 0), (6, 0), (8, 0), (16, 0), (17, 0), (0, 1), (1, 1))
-    ]
-    tags += [
-        b"\x28\x00\x02\x01",
-        b"\x28\x00\x03\x01",
-        b"\x28\x00\x01\x11",
-        b"\x28\x00\x01\x12",
-        b"\xe0\x7f\x10\x00",
-        b"\x02\x00\x10\x00",
-    ]
-    at = data.find(rng.choice(tags))
-    if at < 0:
-        flip_bits(data, rng)
-    elif rng.random() < 0.3:
-        del data[at : at + rng.choice((8, 10, 12))]
-    else:
-        for _ in range(rng.choice((1, 2, 4))):
-            place = min(at + rng.randrange(14), len(data) - 1)
-            data[place] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
-
-
-def swap_fragments(data: bytearray, rng: random.Random) -> None:
-    """Exchange two stretches of the file, between item tags where there are some."""
-    starts, at = [], data.find(_ITEM)
-    while at >= 0 and len(starts) < 500:
-        starts.append(at)
-        at = data.find(_ITEM, at + 4)
-    if len(starts) < 3:
-        starts = sorted(rng.sample(range(len(data)), 4))
-    first, second = sorted(rng.sample(range(len(starts) - 1), 2)) if len(starts) > 2 else (0, 0)
-    a, b, c, d = starts[first], starts[first + 1], starts[second], starts[second + 1]
-    data[:] = data[:a] + data[c:d] + data[b:c] + data[a:b] + data[d:]
-
-
-def insert_junk(data: bytearray, rng: random.Random) -> None:
-    """Insert or repeat some bytes."""
-    place, size = rng.randrange(len(data)), rng.choice((1, 2, 7, 64, 1024))
-    junk = rng.randbytes(size) if rng.random() < 0.5 else bytes(data[place : place + size])
-    data[place:place] = junk
-
-
-MUTATORS = (
-    flip_bits,
-    flip_bits,
-    truncate,
-    break_length,
-    break_length,
-    change_element,
-    change_element,
-    swap_fragments,
-    insert_junk,
-)
-
-
-def mutant(number: int, files: list[tuple[str, bytes]]) -> tuple[str, bytes]:
-    """The mutant of a number: the name of its seed and mutations, and its bytes."""
-    rng = random.Random(number)
-    name, original = rng.choice(files)
-    data = bytearray(original)
-    story = [name]
-    for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        if len(data) > 64:
-            change = rng.choice(MUTATORS)
-            change(data, rng)
-            story.append(change.__name__)
-    return " ".join(story), bytes(data)
 
 
 def read_one(path: Path) -> str:
