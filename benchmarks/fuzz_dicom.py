@@ -94,6 +94,7 @@ def fuzz(numbers: range | list[int], *, tolerate_slow: float = 1.0, show: bool =
     worker: subprocess.Popen[str] | None = None
     for number in numbers:
         if worker is None or worker.poll() is not None:
+            _end(worker)
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "OFF"}
             worker = subprocess.Popen(
                 [sys.executable, __file__, "--work"],
@@ -124,10 +125,15 @@ def fuzz(numbers: range | list[int], *, tolerate_slow: float = 1.0, show: bool =
         counts[finding if finding in ("error", "image") else f"FINDING {number} {finding}"] += 1
         if show and finding not in ("error", "image"):
             print(f"{number}: {finding} ({detail})", flush=True)
-    if worker is not None and worker.stdin is not None:
-        worker.stdin.close()
-        worker.wait()
+    _end(worker)
     return counts
+
+
+def _end(worker: subprocess.Popen[str] | None) -> None:
+    """Close a worker's pipes, at which it ends, and wait for it."""
+    if worker is not None:
+        with worker:
+            pass
 
 
 def main() -> None:
