@@ -130,6 +130,7 @@ def test_tracking_by_mlflow_finds_its_places(workflow, phantom, tmp_path):
         assert flow.parser[place][-1]["_target_"] == "MLFlowHandler"
 
 
+@pytest.mark.filterwarnings("ignore:No hash value provided:UserWarning")  # the schema is at hand, not downloaded
 def test_metadata_fits_the_model_zoos_schema(root: Path, tmp_path):
     schema = root.parent / "shared" / SCHEMA
     if not schema.exists():
