@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from fetal_monai.metrics.bootstrap import Interval, bootstrap_intervals
@@ -89,31 +90,27 @@ class Run:
 def fold_tables(annotations: pd.DataFrame, folds: int) -> Iterator[pd.DataFrame]:
     """The annotations without the test split, a fold as `test`, an eighth of the other patients as `val`."""
     known = annotations[annotations["split"] != "test"].reset_index(drop=True)
-    labels, patients = known["class"].to_numpy(), known["patient_id"].to_numpy()
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=FOLD_SEED)
-    inner = StratifiedGroupKFold(8, shuffle=True, random_state=FOLD_SEED)
-    for rest, held_out in splitter.split(labels, labels, patients):
-        split = np.full(len(known), "train", dtype=object)
-        split[held_out] = "test"
-        _, val = next(inner.split(rest, labels[rest], patients[rest]))
-        split[rest[val]] = "val"
-        yield known.assign(split=split)
+    for rest, _ in splitter.split(known, known["class"], known["patient_id"]):
+        yield train_on(rest, known)
 
 
 def device_tables(annotations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each maker's images of train and val as `test`, the other's for training; classes that both have."""
     known = annotations[(annotations["split"] != "test") & annotations["class"].isin(CLASSES_OF_BOTH_DEVICES)]
-    maker = known["device"].str.split().str[0]
-    inner = StratifiedGroupKFold(8, shuffle=True, random_state=FOLD_SEED)
+    table = known[known["device"].str.startswith(DEVICES)].reset_index(drop=True)
     for seen, new in (DEVICES, DEVICES[::-1]):
-        table = known[maker.isin([seen, new])].reset_index(drop=True)
-        rest = np.flatnonzero(table["device"].str.startswith(seen))
-        labels, patients = table["class"].to_numpy()[rest], table["patient_id"].to_numpy()[rest]
-        split = np.full(len(table), "test", dtype=object)
-        split[rest] = "train"
-        _, val = next(inner.split(rest, labels, patients))
-        split[rest[val]] = "val"
-        yield f"{seen}_to_{new}", table.assign(split=split)
+        yield f"{seen}_to_{new}", train_on(np.flatnonzero(table["device"].str.startswith(seen)), table)
+
+
+def train_on(rows: NDArray[np.int64], table: pd.DataFrame) -> pd.DataFrame:
+    """Some rows for training, an eighth of their patients as `val`, all other rows as `test`."""
+    labels, patients = table["class"].to_numpy()[rows], table["patient_id"].to_numpy()[rows]
+    _, val = next(StratifiedGroupKFold(8, shuffle=True, random_state=FOLD_SEED).split(rows, labels, patients))
+    split = np.full(len(table), "test", dtype=object)
+    split[rows] = "train"
+    split[rows[val]] = "val"
+    return table.assign(split=split)
 
 
 def fold_parts(data: Path, runs: Path, folds: int) -> dict[str, Path]:

@@ -88,6 +88,7 @@ def make_network(seed: int = 0, classes: int = 16) -> Any:
     import torch  # noqa: PLC0415
 
     from fetal_monai.networks import DualBranchClassifier, EfficientNetBackbone, ResNetBackbone  # noqa: PLC0415
+    from untrained import spread_logits  # noqa: PLC0415
 
     torch.manual_seed(seed)
     network = DualBranchClassifier(
@@ -97,11 +98,7 @@ def make_network(seed: int = 0, classes: int = 16) -> Any:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
             torch.nn.init.uniform_(module.running_var, 0.2, 0.6)
-    network.train()
-    with torch.no_grad():
-        network(torch.randn(8, 3, 48, 64), torch.randn(8, 3, 32, 32))
-        features = network.eval().forward_features(torch.randn(8, 3, 48, 64), torch.randn(8, 3, 32, 32))
-        network.head.weight.mul_(8 / features.std())
+    spread_logits(network)
     return network
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,7 @@ from fetal_monai.model.facts import FACTS_FILE, NOTICE, ModelFacts
 from fetal_monai.model.file_digests import FILES, describe_files
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.networks.state_dicts import read_state_dict
-from fetal_monai.utils.files import write_json
+from fetal_monai.utils.files import atomic_folder, write_json
 
 CARD_FILE = "README.md"
 LICENCE_FILE = "LICENSE.txt"
@@ -78,24 +77,12 @@ def write_release(
         raise InputError(target, ["is not an empty folder; remove it or name another"])
     load_model(source)  # what cannot be used is not released
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".release-", dir=target.parent))
+        with atomic_folder(target) as fresh:
+            _fill(source, fresh, {"name": name, "version": version}, card, licence)
     except OSError as error:
-        raise InputError(target, [_unwritable(error)]) from error
-    try:
-        fresh = staging / target.name
-        fresh.mkdir()  # unlike the staging folder itself, as public as any other
-        _fill(source, fresh, {"name": name, "version": version}, card, licence)
-        fresh.rename(target)
-    except OSError as error:
-        raise InputError(target, [_unwritable(error)]) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        problem = f"cannot be written: {error.strerror or error}; make room for it or name another folder"
+        raise InputError(target, [problem]) from error
     return target
-
-
-def _unwritable(error: OSError) -> str:
-    return f"cannot be written: {error.strerror or error}; make room for it or name another folder"
 
 
 def _fill(source: Path, fresh: Path, identity: Mapping[str, str], card: str, licence: str) -> None:

@@ -7,11 +7,11 @@ neither torch nor MONAI.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 
 from fetal_monai.errors import InputError
+from fetal_monai.utils.files import atomic_folder
 
 _PACKAGE = Path(__file__).parents[1]
 _PLACES = (_PACKAGE / "_bundle", _PACKAGE.parent / "bundle")
@@ -51,6 +51,7 @@ def copy_bundle(out: str | PathLike[str]) -> Path:
         InputError: if `out` is there already or cannot be written, or this installation carries no bundle.
 
     Example:
+        >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> sorted(path.name for path in (copy_bundle(Path(folder, "mine")) / "configs").glob("*.yaml"))
         ['evaluate.yaml', 'inference.yaml', 'train.yaml']
@@ -60,14 +61,11 @@ def copy_bundle(out: str | PathLike[str]) -> Path:
         raise InputError(out, ["it is there already; name a folder that is not, or move this one away"])
     files = [path for path in source.rglob("*") if path.is_file() and path.relative_to(source).parts[0] not in _MADE]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name[:40]}.", dir=out.parent) as temporary:
-            whole = Path(temporary, "bundle")
+        with atomic_folder(out) as fresh:
             for path in files:
-                copy = whole / path.relative_to(source)
+                copy = fresh / path.relative_to(source)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)  # not its permissions: those of an installed package may forbid editing
-            whole.rename(out)
     except OSError as error:
         problem = f"it cannot be written ({error.strerror or error}); name a folder in a place that is yours"
         raise InputError(out, [problem]) from error

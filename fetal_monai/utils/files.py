@@ -1,9 +1,10 @@
-"""Writing files so that a killed run leaves either the old file or the new one, never half of one."""
+"""Writing files and folders so that a killed run leaves either the old one or the new one, never half of one."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,43 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+    """Yield a new folder near `path`; rename it to `path` when the block ends without an error.
+
+    Missing folders above it are made.
+
+    Args:
+        path: the folder to be made. It may exist if it is empty.
+        replace: whether it may hold something, which then goes.
+
+    Yields:
+        The new folder, empty.
+
+    Raises:
+        OSError: if it cannot be written; `path` is then as it was before.
+
+    Example:
+        >>> folder = tempfile.mkdtemp()
+        >>> with atomic_folder(Path(folder, "made")) as fresh:
+        ...     _ = (fresh / "a.txt").write_text("whole")
+        >>> os.listdir(folder), os.listdir(Path(folder, "made"))
+        (['made'], ['a.txt'])
+    """
+    target = Path(path).absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}.", dir=target.parent))
+    try:
+        fresh = temporary / "new"
+        fresh.mkdir()  # unlike the temporary folder itself, as public as any other
+        yield fresh
+        if replace and target.exists():
+            target.rename(temporary / "old")
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import io
-import shutil
 
 import pandas as pd
 import pytest
 
+from browser import open_chromium
 from fetal_monai.data import load_datalists
 
 pytest.importorskip("monailabel")
 requests = pytest.importorskip("requests")
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed", allow_module_level=True)
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
-]  # fmt: skip
 PATIENCE_MS = 120_000
 
 
@@ -36,14 +27,12 @@ def server(label_server, label_model, label_studies, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(server, browser):
+def page(browser, server):
     page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.problems = []

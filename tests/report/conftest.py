@@ -1,9 +1,8 @@
-import shutil
-
 import numpy as np
 import pytest
 from scipy.special import softmax
 
+from browser import open_chromium
 from fetal_monai.metrics import Predictions
 
 NAMES = ["Femur", "Head (PPP, Tectum)", "Umbilical cord (Anterior abdominal wall)", "Other", "Cervix & <b>more</b>"]
@@ -29,12 +28,5 @@ def splits():
 @pytest.fixture
 def chromium():
     """A page in headless Chromium that may reach nothing but files."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+    with open_chromium() as browser:
         yield browser
-        browser.close()

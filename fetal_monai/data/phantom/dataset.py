@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from fetal_monai.data.phantom.plan import PhantomSpec, Planned, class_index, mak
 from fetal_monai.data.phantom.scene import Scene, compose, render
 from fetal_monai.data.phantom.style import patient_style
 from fetal_monai.errors import InputError
+from fetal_monai.utils.files import atomic_folder
 
 COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame", "patient_id")
 CLIP_FRAMES = (8, 12)
@@ -107,6 +106,7 @@ def generate_phantom(
         InputError: if `out` is not empty and may not be replaced, or cannot be written.
 
     Example:
+        >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> spec = PhantomSpec(patients=6, images_per_patient=1, size=(240, 320))
         >>> rows = generate_phantom(Path(folder, "phantom"), spec, workers=1)
@@ -160,23 +160,13 @@ def _run(spec: PhantomSpec, plan: list[list[Planned]], folder: Path, workers: in
 def _replacing(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that takes its place when the block ends without an error."""
     out = out.absolute()
-    temporary: Path | None = None
     try:
         _check_replaceable(out, overwrite=overwrite)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", dir=out.parent))
-        folder = temporary / "new"
-        folder.mkdir()  # unlike the temporary folder itself, as public as any other
-        yield folder
-        if out.exists():
-            out.rename(temporary / "old")
-        folder.rename(out)
+        with atomic_folder(out, replace=True) as folder:
+            yield folder
     except OSError as error:
         cause = error.strerror or str(error)
         raise InputError(out, [f"cannot be written: {cause}; make room for it or name another folder"]) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_replaceable(out: Path, *, overwrite: bool) -> None:
