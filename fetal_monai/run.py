@@ -7,10 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fetal_monai.console import prepare_console
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.notices import quiet_trust_notice
 
 _FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
+
+_MISTAKES = {  # MONAI's words, and ours
+    "Cannot find the config file": "{}; check the spelling; names are looked up from the working directory",
+    "missing 1 required positional argument: 'config_file'": (
+        "no configuration is named; add --config_file bundle/configs/train.yaml "
+        "(where there is no bundle, `fetal-monai bundle OUT` writes one)"
+    ),
+}
 
 
 def run_bundle(arguments: Sequence[str]) -> None:
@@ -32,7 +41,13 @@ def run_bundle(arguments: Sequence[str]) -> None:
     prepare_console()
     if only_ours(arguments):
         quiet_trust_notice()
-    fire.Fire(run, command=list(arguments), name="fetal-monai run")
+    try:
+        fire.Fire(run, command=list(arguments), name="fetal-monai run")
+    except (FileNotFoundError, TypeError) as error:
+        said = next((ours for words, ours in _MISTAKES.items() if words in str(error)), None)
+        if said is None:
+            raise
+        raise FetalMonaiError(said.format(str(error).rstrip("."))) from error
 
 
 def only_ours(arguments: Sequence[str]) -> bool:

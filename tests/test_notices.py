@@ -71,6 +71,21 @@ def test_the_trust_notice_is_left_out_for_our_own_files_alone(root, tmp_path):
         assert not only_ours(arguments), arguments
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["training"], r"no configuration is named; add --config_file"),
+        (["training", "--config_file", "trian.yaml"], r"Cannot find the config file: trian\.yaml; check the spelling"),
+    ],
+)
+def test_a_run_without_its_configuration_is_one_line(arguments, said, tmp_path):
+    command = [sys.executable, "-m", "fetal_monai", "run", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(said, done.stderr), done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_only_what_is_listed_is_silent(fresh, caplog, monkeypatch):
     quiet_known_notices()
     quiet_known_notices()
