@@ -66,7 +66,7 @@ RECIPES = {
     # The pixels of both views together are those of the single one.
     "two_views": Recipe(
         ("networks/lite0_lite0.yaml", "recipes/best.yaml"),
-        {"base_size": [208, 312], "shallow_size": [96, 144], "detailed_size": [128, 192]},
+        {"base_size": [250, 374], "shallow_size": [112, 168], "detailed_size": [160, 240]},
     ),
     "reference": Recipe(("networks/lite0.yaml", "recipes/reference.yaml"), {"max_epochs": 12, **LITE}),
 }

@@ -21,7 +21,7 @@ NETWORKS = {  # parameters of the backbones, features, (H, W) of the views
     "resnet18": (RESNET18, 512, (281, 374), None),
     "effnet_b7": (B7, 2560, (600, 600), None),
     "lite0_lite0": (2 * LITE0, 2560, (160, 160), (96, 96)),
-    "lite0": (LITE0, 1280, (160, 240), None),
+    "lite0": (LITE0, 1280, (192, 288), None),
 }
 FAST = {
     "resnet18_resnet34",
