@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from fetal_monai.dicom.element_values import text
+from fetal_monai.dicom.frame_times import constant_frame_time, positive
 from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.regions import main_picture, read_regions, regions_to_text
 
@@ -66,21 +67,8 @@ def _spacing(dataset: Dataset, region: Any) -> tuple[float, float] | None:
 
 
 def _frame_time(dataset: Dataset) -> float:
-    """Milliseconds between frames, NaN where unknown."""
+    """Milliseconds between frames, on average where they vary; NaN where unknown."""
     vector = dataset.get("FrameTimeVector")
     if isinstance(vector, (list, MultiValue)) and len(vector) > 1:
-        times = [_positive(step) for step in vector[1:]]
-        return float(np.mean(times))
-    for keyword in ("FrameTime", "CineRate", "RecommendedDisplayFrameRate"):
-        number = _positive(dataset.get(keyword))
-        if not math.isnan(number):
-            return number if keyword == "FrameTime" else 1000 / number
-    return math.nan
-
-
-def _positive(value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return math.nan
-    return number if number > 0 and math.isfinite(number) else math.nan
+        return float(np.mean([positive(step) for step in vector[1:]]))
+    return constant_frame_time(dataset)

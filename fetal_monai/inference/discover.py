@@ -25,13 +25,13 @@ class FoundImages:
 
     Args:
         frames: each image once, in the order of the inputs and of their paths.
-        failures: files that look like images and cannot be read, or repeat an instance.
-        passed_over: how many files in the folders are not ultrasound images.
+        failures: files that look like images and cannot be read.
+        passed_over: files that are not ultrasound images, or repeat an instance, and why.
     """
 
     frames: list[FrameRef]
     failures: list[ReadFailure]
-    passed_over: int
+    passed_over: dict[str, str]
 
 
 def find_images(inputs: Iterable[str | PathLike[str]]) -> FoundImages:
@@ -61,7 +61,7 @@ def find_images(inputs: Iterable[str | PathLike[str]]) -> FoundImages:
             search.file(path)
     if not search.frames and not search.failures:
         problem = (
-            f"no ultrasound image among {search.passed_over} files; give DICOM files of modality US, PNG or JPEG "
+            f"no ultrasound image among {len(search.passed_over)} files; give DICOM files of modality US, PNG or JPEG "
             "pictures, or a folder of them"
         )
         raise InputError(", ".join(map(str, paths)), [problem])
@@ -74,7 +74,7 @@ class _Search:
     def __init__(self) -> None:
         self.frames: list[FrameRef] = []
         self.failures: list[ReadFailure] = []
-        self.passed_over = 0
+        self.passed_over: dict[str, str] = {}
         self._paths: set[Path] = set()
         self._uids: dict[str, str] = {}
 
@@ -100,10 +100,12 @@ class _Search:
                 continue
             if entry.modality in ULTRASOUND_MODALITIES and entry.frames:
                 self._take(entry)
+            elif entry.frames:
+                self.passed_over[entry.path] = f"DICOM images of modality {entry.modality or 'unknown'}"
             else:
-                self.passed_over += 1
+                self.passed_over[entry.path] = f"DICOM of modality {entry.modality or 'unknown'} without images"
         for name in index.duplicates:
-            self._fail(Path(name), "its SOPInstanceUID is another file's; predict each image once")
+            self.passed_over[name] = "its SOPInstanceUID is another file's: each image counts once"
         for name, reason in index.unreadable.items():
             path = Path(name)
             if self._is_new(path):
@@ -112,7 +114,7 @@ class _Search:
                 elif meant_as_image(path):
                     self._fail(path, f"{reason}; export it again, or take it out of the folder")
                 else:
-                    self.passed_over += 1
+                    self.passed_over[str(path)] = "not DICOM"
 
     def _is_new(self, path: Path) -> bool:
         resolved = path.resolve()
@@ -126,7 +128,7 @@ class _Search:
     def _take(self, entry: IndexEntry) -> None:
         first = self._uids.setdefault(entry.sop_instance_uid, entry.path)
         if first != entry.path:
-            self._fail(Path(entry.path), f"its SOPInstanceUID is that of {first}; predict each image once")
+            self.passed_over[entry.path] = f"its SOPInstanceUID is that of {first}: each image counts once"
             return
         indices = [STILL] if entry.frames == 1 else range(entry.frames)
         self.frames.extend(FrameRef(entry.path, index) for index in indices)

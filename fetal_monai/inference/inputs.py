@@ -35,6 +35,7 @@ class Frame:
         index: zero-based frame of a clip, -1 for a still.
         pixels: (3, H, W) uint8 RGB.
         meta: what `UltrasoundReader` tells; empty for pictures and arrays.
+        measured: what a caller's own measure said of the pixels.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Frame:
     index: int
     pixels: NDArray[np.uint8]
     meta: dict[str, Any] = field(default_factory=dict)
+    measured: Any = None
 
 
 @dataclass(frozen=True, eq=False)

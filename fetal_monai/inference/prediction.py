@@ -45,6 +45,7 @@ class Prediction:
             tell.
         out_of_distribution: whether that score is beyond its threshold.
         identity: of the model.
+        measured: what the caller's own measure said of the frame's pixels, if one was given to `Predictor.predict`.
 
     Example:
         >>> identity = ModelIdentity("Net", "1", "ab", "cd", "1")
@@ -63,6 +64,7 @@ class Prediction:
     conformal_set: tuple[str, ...] | None = None
     ood_score: float | None = None
     out_of_distribution: bool | None = None
+    measured: Any = None
 
     @property
     def top(self) -> str:

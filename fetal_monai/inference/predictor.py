@@ -6,10 +6,12 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,9 @@ from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
 
 logger = logging.getLogger(__name__)
+
+_SEEN = np.zeros((3, 0, 0), np.uint8)  # in place of pixels that nobody needs any more
+Measure = Callable[[NDArray[np.uint8], dict[str, Any]], Any]
 
 
 class Predictor:
@@ -84,13 +89,17 @@ class Predictor:
         self.decisions = read_decisions(model_dir, self.class_names, self.identity.weights_sha256)
         self._workers = workers
 
-    def predict(self, inputs: Input | Iterable[Input]) -> Iterator[Prediction | ReadFailure]:
+    def predict(
+        self, inputs: Input | Iterable[Input], *, measure: Measure | None = None
+    ) -> Iterator[Prediction | ReadFailure]:
         """Classify images as they come, in their order.
 
         Args:
             inputs: one or an iterable of: a `FrameRef`; the path of a DICOM file (all its frames) or of a PNG or JPEG
                 picture; a uint8 RGB array or tensor, (3, H, W) or (H, W, 3). It is consumed as needed, a few batches
                 ahead at most.
+            measure: called with the pixels of each frame, (3, H, W) uint8 RGB, and what the reader tells of it, in the
+                thread that decodes; what it returns becomes `Prediction.measured`.
 
         Yields:
             A prediction for each image, or a failure with its reason in its place.
@@ -100,7 +109,7 @@ class Predictor:
         """
         waiting: list[tuple[Frame, Views] | ReadFailure] = []
         count = 0
-        for item in self._prepared(inputs):
+        for item in self._prepared(inputs, measure):
             waiting.append(item)
             count += not isinstance(item, ReadFailure)
             if count == self.batch_size or not count:
@@ -108,7 +117,9 @@ class Predictor:
                 waiting, count = [], 0
         yield from self._classified(waiting)
 
-    def _prepared(self, inputs: Input | Iterable[Input]) -> Iterator[tuple[Frame, Views] | ReadFailure]:
+    def _prepared(
+        self, inputs: Input | Iterable[Input], measure: Measure | None
+    ) -> Iterator[tuple[Frame, Views] | ReadFailure]:
         """Decode and prepare ahead of the network, in order."""
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         ahead: deque[Future[list[tuple[Frame, Views] | ReadFailure]]] = deque()
@@ -116,7 +127,7 @@ class Predictor:
         length = max(1, self.batch_size // self._workers)
         try:
             for run in plan_runs(inputs, length):
-                ahead.append(pool.submit(self._prepare, run))
+                ahead.append(pool.submit(self._prepare, run, measure))
                 frames_ahead += len(run.frames)
                 while ahead and frames_ahead >= 2 * self.batch_size:
                     done = ahead.popleft().result()
@@ -127,17 +138,18 @@ class Predictor:
         finally:  # also when the caller stops early
             pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, run: Run) -> list[tuple[Frame, Views] | ReadFailure]:
-        return [item if isinstance(item, ReadFailure) else self._views(item) for item in decode_run(run)]
+    def _prepare(self, run: Run, measure: Measure | None) -> list[tuple[Frame, Views] | ReadFailure]:
+        return [item if isinstance(item, ReadFailure) else self._views(item, measure) for item in decode_run(run)]
 
-    def _views(self, frame: Frame) -> tuple[Frame, Views] | ReadFailure:
+    def _views(self, frame: Frame, measure: Measure | None) -> tuple[Frame, Views] | ReadFailure:
         """Bring one frame to the network's views, as `LoadImaged` and the model's transforms do in training."""
         try:
             views = prepare(self._preprocessing, loaded_image(torch.from_numpy(frame.pixels), frame.meta))
         except Exception as error:  # noqa: BLE001  # one strange image must not stop the others
             reason = find_user_error(error) or f"the preprocessing fails ({_first_line(error)}); look at the image"
             return ReadFailure(frame.source, f"{frame.source}: {reason}")
-        return Frame(frame.source, frame.uid, frame.index, frame.pixels[:, :0], {}), views
+        measured = None if measure is None else measure(frame.pixels, frame.meta)
+        return replace(frame, pixels=_SEEN, meta={}, measured=measured), views
 
     def _classified(self, items: list[tuple[Frame, Views] | ReadFailure]) -> Iterator[Prediction | ReadFailure]:
         ready = [item for item in items if not isinstance(item, ReadFailure)]
@@ -192,6 +204,7 @@ class Predictor:
             ood_score=ood_score,
             out_of_distribution=None if ood_score is None or limit is None else ood_score > limit,
             identity=self.identity,
+            measured=frame.measured,
         )
 
 

@@ -7,21 +7,18 @@ as its subject (TID 1008), is preliminary and unverified, and says that it comes
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
 from os import PathLike
-from typing import Any
 
 import pydicom
-import yaml
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
+from fetal_monai.data.plane_codes import plane_codes
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference.prediction import ModelIdentity, Prediction
 from fetal_monai.model.facts import NOTICE
@@ -46,15 +43,8 @@ _TYPE_2 = (
 _SEXES = ("M", "F", "O")
 
 
-@functools.cache
-def _codes() -> dict[str, Any]:
-    text = resources.files("fetal_monai.results").joinpath("plane_codes.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
-
-
 def _private(code: str, meaning: str) -> sr.CodedConcept:
-    return sr.CodedConcept(code, _codes()["scheme"], meaning[:64])  # LO and SH limits of PS3.5 6.2
+    return sr.CodedConcept(code, plane_codes()["scheme"], meaning[:64])  # LO and SH limits of PS3.5 6.2
 
 
 def plane_code(class_name: str) -> sr.CodedConcept:
@@ -70,7 +60,7 @@ def plane_code(class_name: str) -> sr.CodedConcept:
         >>> plane_code("Femur").value, plane_code("Left foot").value
         ('FEMUR', 'C23E111062')
     """
-    entry = _codes()["planes"].get(class_name)
+    entry = plane_codes()["planes"].get(class_name)
     code = entry["code"] if entry else "C" + hashlib.sha256(class_name.encode()).hexdigest()[:9].upper()
     return _private(code, class_name)
 
@@ -88,7 +78,7 @@ def anatomy_codes(class_name: str) -> list[sr.CodedConcept]:
         >>> [(code.scheme_designator, code.value) for code in anatomy_codes("Kidneys")]
         [('SCT', '64033007')]
     """
-    sites = _codes()["planes"].get(class_name, {}).get("sites", ())
+    sites = plane_codes()["planes"].get(class_name, {}).get("sites", ())
     return [sr.CodedConcept(value, scheme, meaning) for scheme, value, meaning in sites]
 
 
@@ -191,7 +181,7 @@ def build_report(
         is_verified=False,
         coding_schemes=[
             CodingSchemeIdentificationItem(
-                designator=_codes()["scheme"], name=_codes()["scheme_name"], responsible_organization=SOFTWARE
+                designator=plane_codes()["scheme"], name=plane_codes()["scheme_name"], responsible_organization=SOFTWARE
             )
         ],
     )

@@ -113,7 +113,7 @@ def test_dcmtk_reads_it(written, found):
 
 
 def test_the_standard_codes_are_in_the_standard(class_names, root):
-    table = yaml.safe_load((root / "fetal_monai/results/plane_codes.yaml").read_text())
+    table = yaml.safe_load((root / "fetal_monai/data/plane_codes.yaml").read_text())
     used = {tuple(site) for entry in table["planes"].values() for site in entry["sites"]}
     assert used
     for scheme, value, meaning in used:

@@ -1,0 +1,1 @@
+"""From frames to the answer for a study: clips, key frames, checklists of protocols."""

@@ -1,0 +1,185 @@
+"""Studies: which files belong together, and what the model finds in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from fetal_monai.dicom import UltrasoundInstance
+from fetal_monai.errors import DicomReadError
+from fetal_monai.inference.discover import FoundImages
+from fetal_monai.inference.inputs import is_picture
+from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
+from fetal_monai.inference.predictor import Predictor
+from fetal_monai.study.clip import Clip, analyse_clip
+from fetal_monai.study.frame_quality import still_sharpness
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """The files of one study of one patient.
+
+    Args:
+        name: what it is called where people read: its folder. It names no patient unless the folder does.
+        study_instance_uid: None for pictures and for DICOM files that name no study.
+        stills: files with one frame, and pictures.
+        clips: file -> number of frames.
+        passed_over: file -> why it is not looked at; those that lie in this study's folders.
+        warnings: what is odd about it.
+    """
+
+    name: str
+    study_instance_uid: str | None
+    stills: tuple[str, ...] = ()
+    clips: dict[str, int] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study, and what the model found in it.
+
+    Args:
+        files: what it is made of.
+        class_names: that the model knows.
+        identity: of the model.
+        stills: predictions, in the order of the files; `measured` is the sharpness.
+        clips: with their segments.
+        failures: files and frames that could not be read.
+    """
+
+    files: StudyFiles
+    class_names: tuple[str, ...]
+    identity: ModelIdentity
+    stills: tuple[Prediction, ...]
+    clips: tuple[Clip, ...]
+    failures: tuple[ReadFailure, ...] = ()
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """All of them: stills, then the classified frames of each clip."""
+        return [*self.stills, *(found for clip in self.clips for found in clip.predictions.values())]
+
+
+def group_studies(found: FoundImages) -> tuple[list[StudyFiles], list[ReadFailure]]:
+    """Put files together that are of one study and one patient; pictures, and DICOM without a study, by their folder.
+
+    Args:
+        found: the images.
+
+    Returns:
+        Studies in the order of their first files, and the DICOM files whose header cannot be read.
+    """
+    groups: dict[tuple[str, str], StudyFiles] = {}
+    folders: dict[tuple[str, str], set[str]] = {}
+    patients: dict[str, set[str]] = {}
+    failures = list[ReadFailure]()
+    for path, frames in groupby(found.frames, key=lambda frame: frame.path):
+        count = sum(1 for _ in frames)
+        folder = str(Path(path).resolve().parent)
+        study = patient = ""
+        if not is_picture(path):
+            try:
+                with UltrasoundInstance(path) as instance:
+                    meta = instance.metadata(0)
+            except DicomReadError as error:
+                failures.append(ReadFailure(path, str(error)))
+                continue
+            study, patient = str(meta["StudyInstanceUID"]), str(meta["patient"])
+        key = (study or folder, patient)
+        if study:
+            patients.setdefault(study, set()).add(patient)
+        files = groups.get(key) or StudyFiles(Path(folder).name or "study", study or None)
+        groups[key] = (
+            replace(files, clips={**files.clips, path: count})
+            if count > 1
+            else replace(files, stills=(*files.stills, path))
+        )
+        folders.setdefault(key, set()).add(folder)
+    studies = []
+    for key, files in groups.items():
+        near = {
+            path: why for path, why in found.passed_over.items() if str(Path(path).resolve().parent) in folders[key]
+        }
+        several = len(patients.get(key[0], ()))
+        mixed = f"{several} patients have this StudyInstanceUID; their images are kept apart: look where they come from"
+        studies.append(replace(files, passed_over=near, warnings=(mixed,) if several > 1 else ()))
+    return studies, failures
+
+
+def analyse_studies(
+    studies: Iterable[StudyFiles],
+    predictor: Predictor,
+    *,
+    every_frame: bool = False,
+    workers: int = 2,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Study]:
+    """Look at studies one after another.
+
+    Args:
+        studies: as `group_studies` gave them.
+        predictor: the model.
+        every_frame: classify every frame of clips, see `analyse_clip`.
+        workers: threads that decode.
+        progress: called with the number of frames done, so far in all.
+
+    Yields:
+        Each study when it is done. A file that cannot be read is among its failures, and stops nothing.
+    """
+    tell = progress or (lambda _: None)
+    before = 0.0
+    for files in studies:
+        failures = list[ReadFailure]()
+        stills = list[Prediction]()
+        for still in predictor.predict(files.stills, measure=still_sharpness):
+            if isinstance(still, ReadFailure):
+                failures.append(still)
+            else:
+                stills.append(still)
+            before += 1
+            tell(before)
+        clips = list[Clip]()
+        for path, frames in files.clips.items():
+            clip = _clip(path, predictor, every_frame, workers, partial(_tell_share, tell, before, frames))
+            before += frames
+            tell(before)
+            if isinstance(clip, ReadFailure):
+                failures.append(clip)
+                continue
+            clips.append(clip)
+            if clip.unreadable:
+                failures.append(ReadFailure(path, unreadable_frames(clip)))
+        yield Study(files, predictor.class_names, predictor.identity, tuple(stills), tuple(clips), tuple(failures))
+
+
+def _clip(
+    path: str, predictor: Predictor, every_frame: bool, workers: int, progress: Callable[[float], None]
+) -> Clip | ReadFailure:
+    try:
+        return analyse_clip(path, predictor, every_frame=every_frame, workers=workers, progress=progress)
+    except DicomReadError as error:
+        return ReadFailure(path, str(error))
+
+
+def _tell_share(tell: Callable[[float], None], before: float, frames: int, share: float) -> None:
+    tell(before + share * frames)
+
+
+def unreadable_frames(clip: Clip) -> str:
+    """Say in one line which frames of a clip cannot be read.
+
+    Args:
+        clip: with at least one.
+
+    Returns:
+        The file, how many, which, and why the first cannot.
+    """
+    frames = sorted(clip.unreadable)
+    shown = ", ".join(map(str, frames[:10])) + (", ..." if len(frames) > 10 else "")
+    count = f"{len(frames)} of {clip.frames} frames cannot be read ({shown})"
+    return f"{clip.source}: {count}: {clip.unreadable[frames[0]]}"
