@@ -1,4 +1,4 @@
-"""A folder of results: predictions.csv, predictions.json, structured reports; whole or not at all."""
+"""A folder of results: tables, pages, DICOM; whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,9 +23,19 @@ from fetal_monai.model.facts import NOTICE
 CSV_FILE = "predictions.csv"
 JSON_FILE = "predictions.json"
 REPORTS_FOLDER = "structured_reports"
+KEY_OBJECTS_FOLDER = "key_objects"
+STUDIES_FOLDER = "studies"
+STUDIES_FILE = "studies.csv"
+STUDY_FILE = "study.json"
+PAGE_FILE = "report.html"
+INDEX_FILE = "index.html"
 SCHEMA_FILE = "predictions.schema.json"
 FORMAT = 1
-_OURS = frozenset({CSV_FILE, JSON_FILE, REPORTS_FOLDER})
+# In the order in which they are put into place: predictions.json comes last, as a sign of completion.
+_OURS = (
+    *(STUDIES_FOLDER, REPORTS_FOLDER, KEY_OBJECTS_FOLDER),
+    *(STUDY_FILE, PAGE_FILE, INDEX_FILE, STUDIES_FILE, CSV_FILE, JSON_FILE),
+)
 
 
 def to_table(predictions: Sequence[Prediction]) -> Predictions:
@@ -138,8 +148,10 @@ def check_replaceable(out: str | PathLike[str], *, overwrite: bool) -> None:
     names = {name for name in names if not name.startswith(".")}
     if names and not overwrite:
         raise InputError(path, ["is not empty; name another folder, or use --overwrite to replace earlier predictions"])
-    if names - _OURS:
-        problem = f"holds other files than predictions ({', '.join(sorted(names - _OURS)[:3])}); name another folder"
+    if names - set(_OURS):
+        problem = (
+            f"holds other files than predictions ({', '.join(sorted(names - set(_OURS))[:3])}); name another folder"
+        )
         raise InputError(path, [problem])
 
 
@@ -190,11 +202,11 @@ def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iter
 
 
 def _move(fresh: Path, out: Path, old: Path) -> None:
-    """Put old results aside, then the new ones in their place; predictions.json comes last, as a sign of completion."""
+    """Put old results aside, then the new ones in their place."""
     old.mkdir()
-    for name in (JSON_FILE, CSV_FILE, REPORTS_FOLDER):
+    for name in reversed(_OURS):
         if (out / name).exists():
             (out / name).rename(old / name)
-    for name in (REPORTS_FOLDER, CSV_FILE, JSON_FILE):
+    for name in _OURS:
         if (fresh / name).exists():
             (fresh / name).rename(out / name)

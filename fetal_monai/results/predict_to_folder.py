@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -12,7 +12,44 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
-from fetal_monai.results.folder import REPORTS_FOLDER, check_replaceable, results_folder, write_results
+from fetal_monai.results.folder import (
+    PAGE_FILE,
+    REPORTS_FOLDER,
+    STUDIES_FOLDER,
+    STUDY_FILE,
+    check_replaceable,
+    results_folder,
+    write_results,
+)
+from fetal_monai.results.study_folder import StudyRow, study_row, write_studies_table
+from fetal_monai.results.study_json import study_to_json
+from fetal_monai.study.checklist import Checklist, check
+from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
+from fetal_monai.study.study import Study, analyse_studies, group_studies
+from fetal_monai.utils.files import write_json
+
+EXPLAINED_STUDIES = 20
+"""In a call of more studies than these, pages come without explanations unless they are asked for: they take time."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to look at studies, and what to write of them.
+
+    Args:
+        protocol: name of a protocol, or a YAML file; see `load_protocol`.
+        every_frame: classify every frame of clips, see `analyse_clip`.
+        dicom: write a structured report and key objects per study.
+        explain: put explanations (Grad-CAM) of the best frames into the pages; None where there are
+            `EXPLAINED_STUDIES` or fewer.
+        overwrite: replace earlier results.
+    """
+
+    protocol: str | PathLike[str] = DEFAULT_PROTOCOL
+    every_frame: bool = False
+    dicom: bool = False
+    explain: bool | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,17 +57,19 @@ class Summary:
     """How a run went.
 
     Args:
-        images: classified.
+        images: stills and frames of clips that the network saw.
         abstained: of these, how many have no label.
-        failures: inputs that could not be classified.
-        passed_over: files in the folders that are no ultrasound images.
+        studies: one row each.
+        failures: inputs that could not be read, wholly or in part.
+        passed_over: files in the folders that are no ultrasound images, or repeat one.
         reports: structured reports written.
-        without_report: images that belong to no study: pictures.
-        seconds: from the first image to the last, without loading the model.
+        without_report: studies of pictures, or that name no study: no report can be filed.
+        seconds: from the first image to the last, without loading the model and without writing.
     """
 
     images: int
     abstained: int
+    studies: tuple[StudyRow, ...]
     failures: tuple[ReadFailure, ...]
     passed_over: int
     reports: int
@@ -42,70 +81,99 @@ def predict_to_folder(
     inputs: Iterable[str | PathLike[str]],
     model_dir: str | PathLike[str] | None,
     out: str | PathLike[str],
+    options: Options | None = None,
     *,
     device: str | None = None,
     batch_size: int = 8,
     workers: int = 2,
-    reports: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> Summary:
-    """Classify files and folders, and write predictions.csv, predictions.json and, if asked, structured reports.
+    """Analyse the studies in files and folders, and write tables, pages and, if asked, DICOM.
 
     Args:
         inputs: DICOM files, PNG or JPEG pictures, folders of them.
         model_dir: the model folder; None takes the model that comes with the package.
         out: the folder to write; see `results_folder`.
+        options: how to look, and what to write; None takes the defaults.
         device: see `Predictor`.
         batch_size: see `Predictor`.
         workers: see `Predictor`.
-        reports: write one structured report per study.
-        overwrite: replace earlier results in `out`.
-        progress: called with (images done, images in all).
+        progress: called with (frames done, frames in all).
 
     Returns:
         How it went. Inputs that cannot be read are listed there and in predictions.json; the others go on.
 
     Raises:
-        InputError: if there is nothing to classify, nothing can be read, the model folder is not right, or `out` may
-            not be written.
+        InputError: if there is nothing to classify, nothing can be read, the model folder or the protocol is not right,
+            or `out` may not be written.
         FetalMonaiError: if the device or the model cannot be used, or a report cannot be filed.
     """
-    check_replaceable(out, overwrite=overwrite)
+    chosen = options or Options()
+    check_replaceable(out, overwrite=chosen.overwrite)
     found = find_images(inputs)
     predictor = Predictor(model_dir, device, batch_size, workers=workers)
-    predictions: list[Prediction] = []
-    failures = list(found.failures)
-    with results_folder(out, overwrite=overwrite) as folder:
-        start = time.perf_counter()
-        for done, item in enumerate(predictor.predict(found.frames), start=1):
-            if isinstance(item, ReadFailure):
-                failures.append(item)
-            else:
-                predictions.append(item)
-            if progress is not None:
-                progress(done, len(found.frames))
-        seconds = time.perf_counter() - start
-        if not predictions:
-            raise InputError("input", [failure.message for failure in failures])
-        write_results(folder, predictions, failures, predictor.identity, predictor.decisions)
-        written = _write_reports(predictions, folder / REPORTS_FOLDER) if reports else 0
+    protocol = load_protocol(chosen.protocol, predictor.class_names)
+    groups, unreadable = group_studies(found)
+    total = len(found.frames)
+    tell = None if progress is None else (lambda done: progress(done, total))
+    with results_folder(out, overwrite=chosen.overwrite) as folder:
+        run = _Run(folder, several=len(groups) > 1, options=chosen, failures=[*found.failures, *unreadable])
+        clock = time.perf_counter()
+        for study in analyse_studies(groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell):
+            run.seconds += time.perf_counter() - clock
+            run.take(study, check(study, protocol))
+            clock = time.perf_counter()
+        if not run.predictions:
+            raise InputError("input", [failure.message for failure in run.failures])
+        write_results(folder, run.predictions, run.failures, predictor.identity, predictor.decisions)
+        write_studies_table(run.rows, folder)
     return Summary(
-        images=len(predictions),
-        abstained=sum(item.label is None for item in predictions),
-        failures=tuple(failures),
-        passed_over=found.passed_over,
-        reports=written,
-        without_report=sum(item.sop_instance_uid is None for item in predictions) if reports else 0,
-        seconds=seconds,
+        images=len(run.predictions),
+        abstained=sum(item.label is None for item in run.predictions),
+        studies=tuple(run.rows),
+        failures=tuple(run.failures),
+        passed_over=len(found.passed_over),
+        reports=run.reports,
+        without_report=run.without_report,
+        seconds=run.seconds,
     )
 
 
-def _write_reports(predictions: list[Prediction], folder: Path) -> int:
-    from fetal_monai.results.structured_report import build_reports, write_report  # noqa: PLC0415  # it is heavy
+@dataclass
+class _Run:
+    """What has been written so far."""
 
-    count = 0
-    for report in build_reports(predictions):
-        write_report(report, folder / f"{report.SOPInstanceUID}.dcm")
-        count += 1
-    return count
+    folder: Path
+    several: bool
+    options: Options
+    failures: list[ReadFailure]
+    predictions: list[Prediction] = field(default_factory=list)
+    rows: list[StudyRow] = field(default_factory=list)
+    reports: int = 0
+    without_report: int = 0
+    seconds: float = 0.0
+
+    def take(self, study: Study, checklist: Checklist) -> None:
+        """Write one study."""
+        self.failures += study.failures
+        self.predictions += study.predictions
+        number = len(self.rows) + 1
+        report = ""
+        if study.predictions:
+            place = f"{STUDIES_FOLDER}/{number}/" if self.several else ""
+            report = f"{place}{PAGE_FILE}"
+            (self.folder / place).mkdir(parents=True, exist_ok=True)
+            write_json(study_to_json(study, checklist), self.folder / place / STUDY_FILE)
+            if self.options.dicom:
+                self._write_dicom(study)
+        self.rows.append(study_row(number, study, checklist, report))
+
+    def _write_dicom(self, study: Study) -> None:
+        from fetal_monai.results.structured_report import build_reports, write_report  # noqa: PLC0415  # it is heavy
+
+        if study.files.study_instance_uid is None:
+            self.without_report += 1
+            return
+        for report in build_reports(study.predictions):
+            write_report(report, self.folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
+            self.reports += 1

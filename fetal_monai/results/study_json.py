@@ -14,7 +14,6 @@ from fetal_monai.study.clip import Clip
 from fetal_monai.study.key_frames import Merit
 from fetal_monai.study.study import Study
 
-STUDY_FILE = "study.json"
 SCHEMA_FILE = "study.schema.json"
 FORMAT = 1
 _DIGITS = 4

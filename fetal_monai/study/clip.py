@@ -23,7 +23,7 @@ LEAST_SECONDS = 0.3
 DOUBT = 0.5
 """What a class has to be more probable than, over a stretch, so that it is not called no plane."""
 UNLIKE_TRAINING = 0.1
-"""Weight of the classes where a frame is out of distribution."""
+"""What the classes' probabilities are worth where a frame is out of distribution."""
 ASSUMED_STEP = 0.04
 """Seconds from frame to frame where the header does not tell; no times are given then."""
 
@@ -122,7 +122,7 @@ def analyse_clip(
         return ReadFailure(path, f"{path}: none of its {frames} frames can be classified: {reason}")
     segments = [
         _segment(looks, quality, times, durations, stretch)
-        for stretch in stretches(steadiest_path(looks.weights(frames), durations, LEAST_SECONDS, DOUBT))
+        for stretch in stretches(steadiest_path(looks.probabilities(frames), durations, LEAST_SECONDS, DOUBT))
         if stretch[0] < len(predictor.class_names)
     ]
     done.finish()
@@ -179,7 +179,7 @@ class _Looks:
         place = {int(frame): row for row, frame in enumerate(readable)}
         while True:
             seen = sorted(self.predictions)
-            states = [int(_weights(self.predictions[frame]).argmax()) for frame in seen]
+            states = [_state(self.predictions[frame]) for frame in seen]
             middles = []
             for row in range(len(seen) - 1):
                 left, right = place[seen[row]], place[seen[row + 1]]
@@ -190,19 +190,22 @@ class _Looks:
                 return
             self.ask(middles)
 
-    def weights(self, frames: int) -> NDArray[np.float64]:
-        """(T, C + 1) of all frames: the logarithm runs straight between frames that were classified."""
+    def probabilities(self, frames: int) -> NDArray[np.float64]:
+        """(T, C) of all frames: straight lines between those that were classified."""
         seen = np.array(sorted(self.predictions))
-        known = np.log(np.maximum([_weights(self.predictions[frame]) for frame in seen], 1e-6))
-        everywhere = np.arange(frames)
-        columns = [np.interp(everywhere, seen, column) for column in known.T]
-        return np.asarray(np.exp(np.stack(columns, axis=1)), dtype=np.float64)
+        known = np.array([_trusted(self.predictions[frame]) for frame in seen])
+        columns = [np.interp(np.arange(frames), seen, column) for column in known.T]
+        return np.stack(columns, axis=1)
 
 
-def _weights(prediction: Prediction) -> NDArray[np.float64]:
-    """How well each class, and no plane at all as the last, explains a frame."""
-    trust = UNLIKE_TRAINING if prediction.out_of_distribution else 1.0
-    return np.append(prediction.probabilities * trust, DOUBT)
+def _trusted(prediction: Prediction) -> NDArray[np.float64]:
+    """Probabilities of the classes, less where the frame is unlike what the model knows."""
+    return prediction.probabilities * (UNLIKE_TRAINING if prediction.out_of_distribution else 1.0)
+
+
+def _state(prediction: Prediction) -> int:
+    """The class of a frame by itself, or the number of classes where it is none."""
+    return int(np.append(_trusted(prediction), DOUBT).argmax())
 
 
 def _segment(

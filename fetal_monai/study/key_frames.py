@@ -66,7 +66,7 @@ def choose_key_frame(
         ask: gives the confidence of frames; it may leave out those that it cannot tell.
 
     Returns:
-        The frame, the earlier of two that are equal; None if no frame can be read.
+        The frame; of equal scores the one of better quality, then the earlier. None if no frame can be read.
 
     Example:
         >>> sure = {10: 0.2, 11: 0.95, 12: 0.5}
@@ -78,13 +78,13 @@ def choose_key_frame(
     best: tuple[float, int] | None = None
     for start in range(0, len(order), _ASKED_TOGETHER):
         part = order[start : start + _ASKED_TOGETHER]
-        if best is not None and score(1.0, float(quality[part[0]])) < best[0]:
+        if best is not None and score(1.0, float(quality[part[0]])) <= best[0]:
             break
         confidence = ask([frames[row] for row in part])
         for row in part:
             frame = frames[row]
             if frame in confidence:
                 found = (score(confidence[frame], float(quality[row])), frame)
-                if best is None or (found[0], -found[1]) > (best[0], -best[1]):
+                if best is None or found[0] > best[0]:
                     best = found
     return None if best is None else best[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -53,14 +54,14 @@ def run(*arguments, sr=False):
 @pytest.fixture(scope="module")
 def results(mixed, model_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("results") / "new" / "out"
-    return run(mixed[0], "--model", model_dir, "--out", out, sr=True), out
+    return run(mixed[0], "--model", model_dir, "--out", out, "--every-frame", sr=True), out
 
 
 def test_a_folder_with_everything_in_it(results, mixed, class_names):
     done, out = results
     folder, still, clip = mixed
     assert done.exit_code == 3, done.output
-    assert sorted(path.name for path in out.iterdir()) == ["predictions.csv", "predictions.json", "structured_reports"]
+    assert {path.name for path in out.iterdir()} == set(OURS) - {"study.json", "report.html"}
     table = pd.read_csv(out / "predictions.csv", dtype={"SOPInstanceUID": str}, keep_default_na=False)
     assert table.columns.tolist() == ["SOPInstanceUID", "frame", "class", "prediction", "probability", *class_names]
     assert (table["class"] == "").all()
@@ -69,11 +70,19 @@ def test_a_folder_with_everything_in_it(results, mixed, class_names):
     assert list(zip(table.SOPInstanceUID, table.frame, strict=True)) == expected
     assert len(Predictions.read_csv(out / "predictions.csv", class_names)) == len(expected)
     assert len(list((out / "structured_reports").iterdir())) == 2
-    for text in (f"{len(expected)} images in", "images/s", "3 files passed over", "2 structured reports", "1 pictures"):
+    expected_words = (
+        f"{len(expected)} images in",
+        "images/s",
+        "4 files passed over",
+        "2 structured reports",
+        "1 studies",
+    )
+    for text in expected_words:
         assert text in done.output
-    for name in ("cut.dcm", "no_suffix", "b_the_same_again.dcm"):
+    for name in ("cut.dcm", "no_suffix"):
         assert str(folder / name) in done.output
     assert "notes.txt" not in done.output
+    assert "b_the_same_again.dcm" not in done.output
 
 
 def test_the_json_follows_its_schema_and_agrees_with_the_table(results, mixed, class_names, model_dir):
@@ -88,7 +97,7 @@ def test_the_json_follows_its_schema_and_agrees_with_the_table(results, mixed, c
     assert [image["top"] for image in content["images"]] == [class_names[k] for k in table.predicted]
     assert [image["frame"] for image in content["images"]] == table.frames.tolist()
     assert {item["source"] for item in content["failures"]} == {
-        str(mixed[0] / name) for name in ("cut.dcm", "no_suffix", "b_the_same_again.dcm")
+        str(mixed[0] / name) for name in ("cut.dcm", "no_suffix")
     }
     assert "Not a medical device" in content["notice"]
     assert content["model"]["weights_sha256"] == Predictor(model_dir).identity.weights_sha256
@@ -130,14 +139,17 @@ def test_tables_and_messages_name_no_patient(mixed, model_dir, tmp_path):
     dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Doe^Jane", "secret-7", "19810203"
     dataset.save_as(folder / "a_still.dcm")
     done = run(folder, "--model", model_dir, "--out", tmp_path / "out")
-    written = done.output + "".join((tmp_path / "out" / name).read_text() for name in OURS if "." in name)
+    written = done.output + "".join(
+        path.read_text() for path in (tmp_path / "out").rglob("*") if path.suffix in {".csv", ".json", ".html"}
+    )
     for secret in ("Doe", "secret-7", "19810203"):
         assert secret not in written
 
 
 def test_all_well_is_exit_code_0_and_equals_the_predictor(mixed, model_dir, tmp_path):
     folder = mixed[0]
-    done = run(folder / "a_still.dcm", folder / "a_still.dcm", folder / "deep", "--model", model_dir, "--out", tmp_path)
+    inputs = folder / "a_still.dcm", folder / "a_still.dcm", folder / "deep"
+    done = run(*inputs, "--model", model_dir, "--out", tmp_path, "--every-frame")
     assert done.exit_code == 0, done.output
     table = Predictions.read_csv(tmp_path / "predictions.csv")
     found = list(Predictor(model_dir, device="cpu").predict([folder / "a_still.dcm", folder / "deep/clip"]))
@@ -148,11 +160,11 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(mixed, model_dir, tmp_path):
     out = tmp_path / "out"
     still = mixed[0] / "a_still.dcm"
     assert run(still, "--model", model_dir, "--out", out).exit_code == 0
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     again = run(mixed[0] / "picture.png", "--model", model_dir, "--out", out)
     assert again.exit_code == 1
     assert "--overwrite" in again.output
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert run(mixed[0] / "picture.png", "--model", model_dir, "--out", out, "--overwrite").exit_code == 0
     assert Predictions.read_csv(out / "predictions.csv").keys == [(str(mixed[0] / "picture.png"), -1)]
     (out / "thesis.doc").write_text("the only copy")
@@ -230,7 +242,12 @@ def test_each_image_is_found_once(mixed):
     found = find_images([folder / "deep", folder, folder / "a_still.dcm"])
     frames = [FrameRef(str(folder / "deep/clip"), k) for k in range(clip.frames)]
     assert found.frames == [*frames, FrameRef(str(folder / "a_still.dcm")), FrameRef(str(folder / "picture.png"))]
-    assert found.passed_over == 3
+    assert {Path(name).name: why for name, why in found.passed_over.items()} == {
+        "b_the_same_again.dcm": "its SOPInstanceUID is another file's: each image counts once",
+        "ct.dcm": "DICOM images of modality CT",
+        "notes.txt": "not DICOM",
+        "DICOMDIR": "not DICOM",
+    }
     again = find_images([folder / "a_still.dcm", folder / "b_the_same_again.dcm", folder / "ct.dcm"])
     assert [frame.path for frame in again.frames] == [str(folder / "a_still.dcm"), str(folder / "ct.dcm")]
-    assert "a_still.dcm" in again.failures[0].message
+    assert "a_still.dcm" in again.passed_over[str(folder / "b_the_same_again.dcm")]

@@ -1,0 +1,53 @@
+"""Sharp and still, and nothing else: gain does not count, frames that cannot be read stop nothing."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clips import textured, write_clip
+from fetal_monai.dicom.regions import DataType, Region, SpatialFormat, regions_to_text
+from fetal_monai.study.frame_quality import grey_picture, measure_clip, sharpness
+
+PICTURE = cv2.GaussianBlur(textured(1, (120, 160))[0], (0, 0), 1.0)
+
+
+@given(st.floats(0.3, 1.0), st.floats(0.5, 4.0))
+def test_gain_does_not_count_and_blur_does(gain, blur):
+    darker = np.rint(PICTURE * gain).astype(np.uint8)
+    assert sharpness(darker) == pytest.approx(sharpness(PICTURE), rel=0.15)
+    assert sharpness(cv2.GaussianBlur(PICTURE, (0, 0), blur)) < sharpness(PICTURE)
+    assert sharpness(np.full((9, 9), 70, np.uint8)) == 0
+
+
+def test_only_the_scanners_picture_counts():
+    frame = np.zeros((3, 100, 200), np.uint8)
+    frame[:, 10:40, 20:60] = 255
+    region = Region(SpatialFormat.TWO_D, DataType.TISSUE, 20, 10, 59, 39, 3, 3, 0.1, 0.1)
+    assert (grey_picture(frame, {"regions": regions_to_text([region])}) == 255).all()
+    assert grey_picture(frame, {}).shape == (100, 200)
+
+
+def test_a_clip_frame_by_frame(tmp_path):
+    frames = textured(40)
+    frames[20:] = textured(1, seed=1)[0]  # a cut
+    frames[30] = cv2.GaussianBlur(frames[30], (0, 0), 2)
+    write_clip(tmp_path / "clip.dcm", frames)
+    found = measure_clip(str(tmp_path / "clip.dcm"), 40)
+    assert found.unreadable == {}
+    assert found.sharpness.argmin() == 30
+    np.testing.assert_allclose(found.stability[:19], 1)
+    assert found.stability[[19, 20]].max() < 0.5
+    assert found.stability[22] == 1
+
+
+def test_frames_that_are_not_there(tmp_path):
+    write_clip(tmp_path / "clip.dcm", textured(10), NumberOfFrames=14)
+    told = []
+    found = measure_clip(str(tmp_path / "clip.dcm"), 14, tick=told.append)
+    assert sorted(found.unreadable) == [10, 11, 12, 13]
+    assert np.isfinite(found.sharpness).sum() == np.isfinite(found.stability).sum() == 10
+    assert sum(told) == 14

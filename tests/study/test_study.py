@@ -1,0 +1,80 @@
+"""Which files belong together: studies, patients, folders; and one bad file stops nothing."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from clips import textured, write_clip
+from fetal_monai.inference import Predictor
+from fetal_monai.inference.discover import find_images
+from fetal_monai.study.study import analyse_studies, group_studies, unreadable_frames
+
+
+def still(path, **elements):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_clip(path, textured(1), NumberOfFrames=None, FrameTime=None, **elements)
+
+
+def grouped(folder):
+    studies, failures = group_studies(find_images([folder]))
+    return studies, failures
+
+
+def test_studies_and_patients_are_kept_apart(tmp_path):
+    still(tmp_path / "a/1.dcm", StudyInstanceUID="1.1", PatientID="A")
+    still(tmp_path / "b/2.dcm", StudyInstanceUID="1.2", PatientID="A")
+    still(tmp_path / "b/3.dcm", StudyInstanceUID="1.1", PatientID="A")
+    still(tmp_path / "c/4.dcm", StudyInstanceUID="1.1", PatientID="B")
+    write_clip(tmp_path / "a/5.dcm", textured(4), StudyInstanceUID="1.1", PatientID="A")
+    studies, failures = grouped(tmp_path)
+    assert failures == []
+    found = [([p[-5] for p in s.stills], list(s.clips.values()), s.study_instance_uid) for s in studies]
+    assert found == [(["1", "3"], [4], "1.1"), (["2"], [], "1.2"), (["4"], [], "1.1")]
+    assert ["2 patients have this StudyInstanceUID" in "".join(s.warnings) for s in studies] == [True, False, True]
+
+
+def test_pictures_and_dicom_without_a_study_go_by_their_folder(tmp_path):
+    for name in ("a/1.png", "a/2.jpg", "b/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), textured(1)[0])
+    still(tmp_path / "c/4.dcm", StudyInstanceUID=None)
+    (tmp_path / "a/notes.txt").write_text("x")
+    studies, _ = grouped(tmp_path)
+    assert [
+        (s.name, len(s.stills), s.study_instance_uid, len(s.passed_over)) for s in sorted(studies, key=lambda s: s.name)
+    ] == [
+        ("a", 2, None, 1),
+        ("b", 1, None, 0),
+        ("c", 1, None, 0),
+    ]
+
+
+def test_one_bad_file_stops_nothing(tmp_path, model_dir):
+    still(tmp_path / "1.dcm")
+    bad = tmp_path / "2.dcm"
+    still(bad)
+    write_clip(tmp_path / "3.dcm", textured(9), NumberOfFrames=12)
+    write_clip(tmp_path / "4.dcm", textured(9))
+    found = find_images([tmp_path])
+    bad.write_bytes(b"gone wrong")
+    studies, failures = group_studies(found)
+    assert [failure.source for failure in failures] == [str(bad)]
+    done = []
+    (study,) = analyse_studies(studies, Predictor(model_dir, device="cpu"), progress=done.append)
+    assert [len(study.stills), len(study.clips)] == [1, 2]
+    assert [failure.message for failure in study.failures] == [unreadable_frames(study.clips[0])]
+    assert "3 of 12 frames cannot be read (9, 10, 11)" in study.failures[0].message
+    assert done == sorted(done)
+    assert done[-1] == 1 + 12 + 9
+    assert all(np.isfinite(item.measured) for item in study.stills)
+
+
+def test_a_clip_that_vanishes_is_a_failure(tmp_path, model_dir):
+    still(tmp_path / "1.dcm")
+    write_clip(tmp_path / "2.dcm", textured(9))
+    studies, _ = grouped(tmp_path)
+    (tmp_path / "2.dcm").unlink()
+    (study,) = analyse_studies(studies, Predictor(model_dir, device="cpu"))
+    assert [failure.source for failure in study.failures] == [str(tmp_path / "2.dcm")]
+    assert len(study.stills) == 1
