@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
-from fetal_monai.errors import InputError
 from fetal_monai.inference.discover import find_images
-from fetal_monai.inference.prediction import Prediction, ReadFailure
+from fetal_monai.inference.prediction import ReadFailure
 from fetal_monai.inference.predictor import Predictor
-from fetal_monai.results.folder import (
-    PAGE_FILE,
-    REPORTS_FOLDER,
-    STUDIES_FOLDER,
-    STUDY_FILE,
-    check_replaceable,
-    results_folder,
-    write_results,
-)
-from fetal_monai.results.study_folder import StudyRow, study_row, write_studies_table
-from fetal_monai.results.study_json import study_to_json
-from fetal_monai.study.checklist import Checklist, check
+from fetal_monai.results.folder import check_replaceable, results_folder
+from fetal_monai.results.study_folder import StudyRow, StudyWriter
 from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
-from fetal_monai.study.study import Study, analyse_studies, group_studies
-from fetal_monai.utils.files import write_json
+from fetal_monai.study.study import analyse_studies, group_studies
 
 EXPLAINED_STUDIES = 20
 """In a call of more studies than these, pages come without explanations unless they are asked for: they take time."""
@@ -117,63 +104,20 @@ def predict_to_folder(
     total = len(found.frames)
     tell = None if progress is None else (lambda done: progress(done, total))
     with results_folder(out, overwrite=chosen.overwrite) as folder:
-        run = _Run(folder, several=len(groups) > 1, options=chosen, failures=[*found.failures, *unreadable])
-        clock = time.perf_counter()
+        writer = StudyWriter(folder, protocol, several=len(groups) > 1, dicom=chosen.dicom)
+        seconds, clock = 0.0, time.perf_counter()
         for study in analyse_studies(groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell):
-            run.seconds += time.perf_counter() - clock
-            run.take(study, check(study, protocol))
+            seconds += time.perf_counter() - clock
+            writer.add(study)
             clock = time.perf_counter()
-        if not run.predictions:
-            raise InputError("input", [failure.message for failure in run.failures])
-        write_results(folder, run.predictions, run.failures, predictor.identity, predictor.decisions)
-        write_studies_table(run.rows, folder)
+        writer.finish([*found.failures, *unreadable], predictor.identity, predictor.decisions)
     return Summary(
-        images=len(run.predictions),
-        abstained=sum(item.label is None for item in run.predictions),
-        studies=tuple(run.rows),
-        failures=tuple(run.failures),
+        images=len(writer.predictions),
+        abstained=sum(item.label is None for item in writer.predictions),
+        studies=tuple(writer.rows),
+        failures=tuple(writer.failures),
         passed_over=len(found.passed_over),
-        reports=run.reports,
-        without_report=run.without_report,
-        seconds=run.seconds,
+        reports=writer.reports,
+        without_report=writer.without_report,
+        seconds=seconds,
     )
-
-
-@dataclass
-class _Run:
-    """What has been written so far."""
-
-    folder: Path
-    several: bool
-    options: Options
-    failures: list[ReadFailure]
-    predictions: list[Prediction] = field(default_factory=list)
-    rows: list[StudyRow] = field(default_factory=list)
-    reports: int = 0
-    without_report: int = 0
-    seconds: float = 0.0
-
-    def take(self, study: Study, checklist: Checklist) -> None:
-        """Write one study."""
-        self.failures += study.failures
-        self.predictions += study.predictions
-        number = len(self.rows) + 1
-        report = ""
-        if study.predictions:
-            place = f"{STUDIES_FOLDER}/{number}/" if self.several else ""
-            report = f"{place}{PAGE_FILE}"
-            (self.folder / place).mkdir(parents=True, exist_ok=True)
-            write_json(study_to_json(study, checklist), self.folder / place / STUDY_FILE)
-            if self.options.dicom:
-                self._write_dicom(study)
-        self.rows.append(study_row(number, study, checklist, report))
-
-    def _write_dicom(self, study: Study) -> None:
-        from fetal_monai.results.structured_report import build_reports, write_report  # noqa: PLC0415  # it is heavy
-
-        if study.files.study_instance_uid is None:
-            self.without_report += 1
-            return
-        for report in build_reports(study.predictions):
-            write_report(report, self.folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
-            self.reports += 1

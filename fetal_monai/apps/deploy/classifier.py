@@ -1,17 +1,21 @@
-"""Ultrasound frames to predictions, by the one `Predictor`."""
+"""Ultrasound instances to planes, segments and key frames, by the one `Predictor`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from fetal_monai.apps.deploy.study import ClassifiedStudy, UltrasoundStudy
-from fetal_monai.inference import Predictor, ReadFailure
+from fetal_monai.inference import Predictor
+from fetal_monai.study.study import StudyFiles, analyse_studies
 
 
 class PlaneClassifierOperator(Operator):
-    """Classify every frame of every study. Preprocessing, calibration and thresholds are the model folder's.
+    """Analyse every study: stills, and clips with their segments and key frames.
+
+    Preprocessing, calibration and thresholds are the model folder's.
 
     Args:
         fragment: the application.
@@ -39,10 +43,6 @@ class PlaneClassifierOperator(Operator):
         op_output.emit([self._classify(study) for study in studies], "classified_studies")
 
     def _classify(self, study: UltrasoundStudy) -> ClassifiedStudy:
-        classified = ClassifiedStudy(study, [], list(study.failures))
-        for found in self._predictor.predict(study.frames):
-            if isinstance(found, ReadFailure):
-                classified.failures.append(found)
-            else:
-                classified.predictions.append(found)
-        return classified
+        files = StudyFiles(study.uid, study.uid, tuple(study.stills), dict(study.clips))
+        (found,) = analyse_studies([files], self._predictor)
+        return ClassifiedStudy(replace(found, failures=(*study.failures, *found.failures)), study.headers)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from pydicom import Dataset
 
-from fetal_monai.dicom import FrameRef
-from fetal_monai.inference import Prediction, ReadFailure
+from fetal_monai.inference import ReadFailure
+from fetal_monai.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -16,27 +16,27 @@ class UltrasoundStudy:
 
     Args:
         uid: its Study Instance UID.
-        frames: every frame of every instance, still or clip; the pixels stay in the files.
+        stills: files with one frame; the pixels stay in the files.
+        clips: file -> number of frames.
         headers: of the instances, without pixels, by SOP Instance UID.
         failures: instances that cannot be read, and why.
     """
 
     uid: str
-    frames: list[FrameRef] = field(default_factory=list)
+    stills: list[str] = field(default_factory=list)
+    clips: dict[str, int] = field(default_factory=dict)
     headers: dict[str, Dataset] = field(default_factory=dict)
     failures: list[ReadFailure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ClassifiedStudy:
-    """A study and its predictions.
+    """A study, and what the model found in it.
 
     Args:
-        study: as it was found.
-        predictions: one for each frame that could be read, in the order of the frames.
-        failures: those of the study, and frames that could not be decoded.
+        found: the study, analysed; its failures are those of the files, and of frames that could not be decoded.
+        headers: of its instances, by SOP Instance UID.
     """
 
-    study: UltrasoundStudy
-    predictions: list[Prediction]
-    failures: list[ReadFailure]
+    found: Study
+    headers: dict[str, Dataset]

@@ -13,8 +13,7 @@ from pydicom import Dataset
 
 from fetal_monai.apps.deploy.study import UltrasoundStudy
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
-from fetal_monai.dicom import FrameRef, UltrasoundInstance
-from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom import UltrasoundInstance
 from fetal_monai.errors import DicomReadError, InputError
 from fetal_monai.inference import ReadFailure
 
@@ -26,10 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 class UltrasoundFramesOperator(Operator):
-    """List every frame of the ultrasound instances of the selected series.
+    """List the ultrasound instances of the selected series.
 
     It stands where other applications have `DICOMSeriesToVolumeOperator`, which makes one grey volume of a series. Here
-    an instance is a still or a clip of its own, and a frame an address (`FrameRef`), decoded when it is classified.
+    an instance is a still or a clip of its own, decoded when it is looked at.
 
     Args:
         fragment: the application.
@@ -55,9 +54,9 @@ class UltrasoundFramesOperator(Operator):
         spec.output("ultrasound_studies")
 
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:  # noqa: ARG002  # the SDK's signature
-        """List the frames and emit them."""
+        """List the instances and emit them."""
         selected = op_input.receive("study_selected_series_list")
-        studies = [study for study in map(list_study, selected) if study.frames or study.failures]
+        studies = [study for study in map(list_study, selected) if study.stills or study.clips or study.failures]
         if not studies:
             problem = "no ultrasound image: no series of Modality US has an instance with pixels; give such a study"
             raise InputError(self._source, [problem])
@@ -65,19 +64,19 @@ class UltrasoundFramesOperator(Operator):
 
 
 def list_study(selected: StudySelectedSeries) -> UltrasoundStudy:
-    """List the frames of one study.
+    """List the instances of one study.
 
     Args:
         selected: the study and its selected series; their instances know their file.
 
     Returns:
-        Its frames, and the instances whose pixels cannot be described.
+        Its stills and clips, and the instances whose pixels cannot be described.
     """
     found = UltrasoundStudy(str(selected.study.StudyInstanceUID))
     for series in selected.selected_series:
         for instance in series.series.get_sop_instances():
             _add_instance(found, instance.get_native_sop_instance())
-    _log.info("study %s: %d frames of %d instances", found.uid, len(found.frames), len(found.headers))
+    _log.info("study %s: %d stills, %d clips", found.uid, len(found.stills), len(found.clips))
     return found
 
 
@@ -92,4 +91,7 @@ def _add_instance(found: UltrasoundStudy, header: Dataset) -> None:
         found.failures.append(ReadFailure(path, str(error)))
         return
     found.headers[str(header.SOPInstanceUID)] = header
-    found.frames.extend(FrameRef(path, index) for index in ([STILL] if count == 1 else range(count)))
+    if count == 1:
+        found.stills.append(path)
+    else:
+        found.clips[path] = count

@@ -1,4 +1,4 @@
-"""Predictions to files: one structured report per study, and predictions.csv and predictions.json of all."""
+"""Studies to files: of each its page, study.json, structured report and key objects; tables of all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from monai.deploy.core import Fragment, Operator, OperatorSpec
 from fetal_monai.apps.deploy.study import ClassifiedStudy
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
-from fetal_monai.results.folder import REPORTS_FOLDER, write_results
-from fetal_monai.results.structured_report import build_report, write_report
+from fetal_monai.results.study_folder import StudyWriter
+from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
 
 
 class ReportWriterOperator(Operator):
@@ -54,16 +54,11 @@ class ReportWriterOperator(Operator):
     def compute(self, op_input: Any, op_output: Any, context: Any) -> None:  # noqa: ARG002  # the SDK's signature
         """Write everything."""
         studies: list[ClassifiedStudy] = op_input.receive("classified_studies")
-        failures = [*op_input.receive("unreadable"), *(failure for study in studies for failure in study.failures)]
-        predictions = [found for study in studies for found in study.predictions]
-        if not predictions:
-            raise InputError(self._source, ["no ultrasound image could be read", *(f.message for f in failures)])
+        protocol = load_protocol(DEFAULT_PROTOCOL, self._predictor.class_names)
+        writer = StudyWriter(self._folder, protocol, several=len(studies) > 1, dicom=True)
         for study in studies:
-            if study.predictions:
-                self._write_report(study)
-        write_results(self._folder, predictions, failures, self._predictor.identity, self._predictor.decisions)
-
-    def _write_report(self, study: ClassifiedStudy) -> None:
-        uids = dict.fromkeys(str(found.sop_instance_uid) for found in study.predictions)
-        report = build_report(study.predictions, [study.study.headers[uid] for uid in uids])
-        write_report(report, self._folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
+            writer.add(study.found, study.headers)
+        try:
+            writer.finish(op_input.receive("unreadable"), self._predictor.identity, self._predictor.decisions)
+        except InputError as error:
+            raise InputError(self._source, ["no ultrasound image could be read", *error.problems]) from error
