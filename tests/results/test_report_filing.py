@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import time
-import urllib.request
 from dataclasses import replace
 
 import pydicom
@@ -17,8 +12,7 @@ from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.results.structured_report import build_report, build_reports, write_report
 from made_predictions import predicted
-from orthanc import configure
-from report_content import groups
+from report_content import groups, references
 
 
 def test_one_report_per_study(phantom, class_names):
@@ -84,59 +78,11 @@ def test_what_cannot_be_filed_is_said(study, phantom, class_names, tmp_path):
         list(build_reports([item], {item.sop_instance_uid: homeless}))
 
 
-class Orthanc:
-    """A real archive on loopback."""
-
-    def __init__(self, folder):
-        config, self.url = configure(folder, Plugins=[])
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(["Orthanc", str(config)], stdout=log, stderr=log)
-
-    def ask(self, path, data=None):
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(self.url + path, data=data), timeout=20) as answer:
-            return json.load(answer)
-
-    def wait(self):
-        for _ in range(300):
-            try:
-                return self.ask("/system")
-            except OSError:
-                assert self.process.poll() is None, "Orthanc ended"
-                time.sleep(0.1)
-        raise AssertionError("Orthanc does not answer")
-
-
-@pytest.fixture
-def orthanc(tmp_path):
-    if shutil.which("Orthanc") is None:
-        pytest.skip("needs Orthanc: install the package orthanc")
-    server = Orthanc(tmp_path)
-    try:
-        server.wait()
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.wait(timeout=30)
-
-
 def test_every_reference_resolves_in_orthanc(orthanc, written, study, found):
     path, dataset = written
-    for name in (path, *(entry.path for entry in study)):
-        with open(name, "rb") as file:  # noqa: PTH123
-            assert orthanc.ask("/instances", file.read())["Status"] == "Success"
-    (archived,) = orthanc.ask("/studies")
-    assert "SR" in {
-        orthanc.ask(f"/series/{s}")["MainDicomTags"]["Modality"] for s in orthanc.ask(f"/studies/{archived}")["Series"]
-    }
-    resolved = 0
-    for group in groups(dataset):
-        (image,) = [item for item in group.ContentSequence if item.ValueType == "IMAGE"]
-        (reference,) = image.ReferencedSOPSequence
-        (hit,) = orthanc.ask("/tools/lookup", reference.ReferencedSOPInstanceUID.encode())
-        tags = orthanc.ask(f"/instances/{hit['ID']}/simplified-tags")
-        assert tags["SOPClassUID"] == reference.ReferencedSOPClassUID
-        frames = orthanc.ask(f"/instances/{hit['ID']}/frames")
-        assert int(reference.get("ReferencedFrameNumber", 1)) - 1 in map(int, frames)
-        resolved += 1
-    assert resolved == len(found)
+    orthanc.store(path, *(entry.path for entry in study))
+    assert orthanc.modalities() == {"SR", "US"}
+    referred = list(references(dataset))
+    assert len(referred) == len(found)
+    for reference in referred:
+        orthanc.resolve(reference)

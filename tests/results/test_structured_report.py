@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from pydicom.sr._concepts_dict import concepts
 
 from fetal_monai.model import facts
-from fetal_monai.results import structured_report as reports
-from fetal_monai.results.structured_report import anatomy_codes, plane_code
+from fetal_monai.results.codes import anatomy_codes, plane_code
 from made_predictions import IDENTITY
 from report_content import coded, groups, items
 
@@ -48,7 +47,7 @@ def test_it_says_who_speaks_and_of_whom(written):
     (name,) = items(dataset, "121013")
     assert "not a medical device" in name.TextValue
     (comment,) = items(dataset, "121106")
-    assert comment.TextValue == reports.NOTICE == facts.NOTICE
+    assert comment.TextValue == facts.NOTICE
     assert "research" in dataset.SeriesDescription.lower()
     (first, *_) = groups(dataset)
     assert [item.TextValue for item in items(first, "111001")] == ["fetal_monai DualBranchClassifier"]
@@ -109,7 +108,7 @@ def test_dcmtk_reads_it(written, found):
         pytest.skip("needs dsrdump: install the package dcmtk")
     done = subprocess.run(["dsrdump", "+Pc", "+Pl", str(written[0])], capture_output=True, text=True, check=True)
     assert len(re.findall(r"\(PLANE,99FETALMONAI,", done.stdout)) == len(found)
-    assert reports.NOTICE[:40] in done.stdout
+    assert facts.NOTICE[:40] in done.stdout
 
 
 def test_the_standard_codes_are_in_the_standard(class_names, root):
