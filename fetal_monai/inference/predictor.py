@@ -55,6 +55,7 @@ class Predictor:
         facts: what the model folder tells about the model.
         decisions: calibration and thresholds.
         network: in evaluation mode on `device`.
+        preprocessing: the transforms from a decoded frame to the views of the network.
         device: where the network runs.
 
     Raises:
@@ -81,7 +82,7 @@ class Predictor:
         if model_dir is None:
             model_dir = released_model()
             logger.warning(released_notice())
-        network, self._preprocessing, self.facts = load_model(model_dir)
+        network, self.preprocessing, self.facts = load_model(model_dir)
         self.device, self.network = _on_device(network, device)
         self.batch_size = batch_size
         self.class_names = tuple(self.facts.class_names)
@@ -144,7 +145,7 @@ class Predictor:
     def _views(self, frame: Frame, measure: Measure | None) -> tuple[Frame, Views] | ReadFailure:
         """Bring one frame to the network's views, as `LoadImaged` and the model's transforms do in training."""
         try:
-            views = prepare(self._preprocessing, loaded_image(torch.from_numpy(frame.pixels), frame.meta))
+            views = prepare(self.preprocessing, loaded_image(torch.from_numpy(frame.pixels), frame.meta))
         except Exception as error:  # noqa: BLE001  # one strange image must not stop the others
             reason = find_user_error(error) or f"the preprocessing fails ({_first_line(error)}); look at the image"
             return ReadFailure(frame.source, f"{frame.source}: {reason}")

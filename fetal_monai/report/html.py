@@ -10,25 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-import fetal_monai
 from fetal_monai.dicom.frame_ref import FrameRef
 from fetal_monai.metrics.classification import MACRO_F1_OF_COMMON, confusion_counts
 from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.metrics.selective import risk_coverage
 from fetal_monai.metrics.weighted import OVERALL
-from fetal_monai.model.facts import NOTICE
 from fetal_monai.report.curves import interval_figure, risk_coverage_figure
 from fetal_monai.report.evaluation import Evaluation
 from fetal_monai.report.evaluation_files import reliability_diagrams
 from fetal_monai.report.gallery import ExplainedError
+from fetal_monai.report.page import write_page
 from fetal_monai.report.pictures import data_uri, read_frame, themed_svg, thumbnail
 from fetal_monai.report.reliability import reliability_figure
 from fetal_monai.report.summary import MACRO_F1_OF_COMMON_LABEL, format_interval, format_value
-from fetal_monai.utils.files import atomic_path
 
 PER_CELL = 12  # images shown of one cell of the confusion matrix
 MOST_IMAGES = 400  # in the whole report, which keeps it below about 5 MB
@@ -112,18 +109,12 @@ def write_report(
     table = evaluation.predictions
     counts = confusion_counts(table)
     shown = _images_of_cells(table) if frames else {}
-    environment = Environment(
-        loader=PackageLoader("fetal_monai.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"value": format_value, "interval": format_interval}
-    text = environment.get_template("report.html").render(
+    return write_page(
+        "report.html",
+        path,
         title=title,
-        notice=NOTICE,
-        version=fetal_monai.__version__,
+        value=format_value,
+        interval=format_interval,
         metrics=evaluation.metrics,
         labels=LABELS,
         calibration_labels=CALIBRATION_LABELS,
@@ -140,10 +131,6 @@ def write_report(
         sections=[_own_section(make, evaluation, index) for index, make in enumerate(sections)],
         model_card=model_card,
     )
-    target = Path(path)
-    with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return target
 
 
 def _own_section(make: SectionMaker, evaluation: Evaluation, index: int) -> dict[str, Any]:

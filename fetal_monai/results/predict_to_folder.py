@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from os import PathLike
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.prediction import ReadFailure
 from fetal_monai.inference.predictor import Predictor
+from fetal_monai.report.study_explain import StudyExplainer
 from fetal_monai.results.folder import check_replaceable, results_folder
-from fetal_monai.results.study_folder import StudyRow, StudyWriter
+from fetal_monai.results.study_folder import StudySummary, StudyWriter
 from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
 from fetal_monai.study.study import analyse_studies, group_studies
 
@@ -56,7 +58,7 @@ class Summary:
 
     images: int
     abstained: int
-    studies: tuple[StudyRow, ...]
+    studies: tuple[StudySummary, ...]
     failures: tuple[ReadFailure, ...]
     passed_over: int
     reports: int
@@ -104,13 +106,22 @@ def predict_to_folder(
     total = len(found.frames)
     tell = None if progress is None else (lambda done: progress(done, total))
     with results_folder(out, overwrite=chosen.overwrite) as folder:
-        writer = StudyWriter(folder, protocol, several=len(groups) > 1, dicom=chosen.dicom)
+        explain = StudyExplainer(predictor) if _explains(chosen, predictor, len(groups)) else None
+        writer = StudyWriter(
+            folder,
+            protocol,
+            several=len(groups) > 1,
+            failures=[*found.failures, *unreadable],
+            passed_over=found.passed_over,
+            dicom=chosen.dicom,
+            explain=explain,
+        )
         seconds, clock = 0.0, time.perf_counter()
         for study in analyse_studies(groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell):
             seconds += time.perf_counter() - clock
             writer.add(study)
             clock = time.perf_counter()
-        writer.finish([*found.failures, *unreadable], predictor.identity, predictor.decisions)
+        writer.finish(predictor)
     return Summary(
         images=len(writer.predictions),
         abstained=sum(item.label is None for item in writer.predictions),
@@ -121,3 +132,11 @@ def predict_to_folder(
         without_report=writer.without_report,
         seconds=seconds,
     )
+
+
+def _explains(options: Options, predictor: Predictor, studies: int) -> bool:
+    """Whether pages get explanations; a network of other make, without backbones, has none to give."""
+    able = any(name.startswith("backbone") for name, _ in predictor.network.named_children())
+    if options.explain and not able:
+        raise FetalMonaiError("the model's network has no backbone that Grad-CAM could look at; leave --explain out")
+    return able and (studies <= EXPLAINED_STUDIES if options.explain is None else options.explain)

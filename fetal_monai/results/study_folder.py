@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from pydicom import Dataset
 
 from fetal_monai.errors import InputError
-from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
-from fetal_monai.model.decisions import Decisions
+from fetal_monai.inference.prediction import Prediction, ReadFailure
+from fetal_monai.inference.predictor import Predictor
+from fetal_monai.report.study_index import StudyRow, write_study_index
+from fetal_monai.report.study_page import Explain, write_study_page
 from fetal_monai.results.folder import (
+    INDEX_FILE,
+    KEY_OBJECTS_FOLDER,
     PAGE_FILE,
     REPORTS_FOLDER,
     STUDIES_FILE,
@@ -28,7 +32,7 @@ from fetal_monai.utils.files import write_json
 
 
 @dataclass(frozen=True)
-class StudyRow:
+class StudySummary:
     """One row of studies.csv.
 
     Args:
@@ -64,8 +68,12 @@ class StudyWriter:
     Args:
         folder: where to.
         protocol: whose checklist is held against each study.
-        several: whether there will be more than one; then each gets a folder of its own, named by its number.
+        several: whether there will be more than one; then each gets a folder of its own, named by its number, and there
+            is an index.
+        failures: of files that are in no study; told in the index, or by the only study.
+        passed_over: file -> why it was not looked at; likewise.
         dicom: write a structured report and key objects of each.
+        explain: draws what spoke for the best images, see `StudyExplainer`; None draws nothing.
 
     Attributes:
         rows: one for each study so far.
@@ -75,14 +83,28 @@ class StudyWriter:
         without_report: how many studies have none because they are of pictures or name no study.
     """
 
-    def __init__(self, folder: Path, protocol: Protocol, *, several: bool, dicom: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        protocol: Protocol,
+        *,
+        several: bool,
+        failures: Sequence[ReadFailure] = (),
+        passed_over: Mapping[str, str] | None = None,
+        dicom: bool = False,
+        explain: Explain | None = None,
+    ) -> None:
         self._folder = folder
         self._protocol = protocol
         self._several = several
         self._dicom = dicom
-        self.rows: list[StudyRow] = []
+        self._explain = explain
+        self._outside = tuple(failures)
+        self._passed_over = dict(passed_over or {})
+        self._indexed: list[StudyRow] = []
+        self.rows: list[StudySummary] = []
         self.predictions: list[Prediction] = []
-        self.failures: list[ReadFailure] = []
+        self.failures: list[ReadFailure] = list(failures) if several else []
         self.reports = 0
         self.without_report = 0
 
@@ -97,6 +119,9 @@ class StudyWriter:
             FetalMonaiError: if a report is wanted and a header lacks what it needs.
             OSError: if the folder cannot be written to.
         """
+        if not self._several:
+            files = replace(study.files, passed_over=self._passed_over)
+            study = replace(study, files=files, failures=(*self._outside, *study.failures))
         checklist = check(study, self._protocol)
         self.predictions += study.predictions
         self.failures += study.failures
@@ -107,44 +132,54 @@ class StudyWriter:
             page = f"{place}{PAGE_FILE}"
             (self._folder / place).mkdir(parents=True, exist_ok=True)
             write_json(study_to_json(study, checklist), self._folder / place / STUDY_FILE)
+            write_study_page(study, checklist, self._folder / page, explain=self._explain)
             if self._dicom:
-                self._write_dicom(study, headers)
-        self.rows.append(_row(number, study, checklist, page))
+                self._write_dicom(study, checklist, headers)
+        row = _summary(number, study, checklist, page)
+        self.rows.append(row)
+        counts = {status: checklist.count(status) for status in Status}
+        self._indexed.append(StudyRow(row.name, page or None, counts, row.stills, row.clips, row.failures))
 
-    def finish(self, failures: Sequence[ReadFailure], identity: ModelIdentity, decisions: Decisions) -> None:
+    def finish(self, predictor: Predictor) -> None:
         """Write what is about all studies.
 
         Args:
-            failures: of files that are in no study.
-            identity: of the model.
-            decisions: its calibration and thresholds.
+            predictor: the model that looked at them.
 
         Raises:
-            InputError: if nothing at all could be read.
+            InputError: if nothing at all could be read: then all failures.
             OSError: if the folder cannot be written to.
         """
-        self.failures = [*failures, *self.failures]
         if not self.predictions:
-            raise InputError("input", [failure.message for failure in self.failures])
-        write_results(self._folder, self.predictions, self.failures, identity, decisions)
+            raise InputError("input", [failure.message for failure in self.failures or self._outside])
+        write_results(self._folder, self.predictions, self.failures, predictor.identity, predictor.decisions)
+        if self._several:
+            write_study_index(
+                self._indexed, self._folder / INDEX_FILE, failures=self._outside, passed_over=self._passed_over
+            )
         with (self._folder / STUDIES_FILE).open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, [field.name for field in fields(StudyRow)])
+            table = csv.DictWriter(file, [field.name for field in fields(StudySummary)])
             table.writeheader()
             table.writerows({**asdict(row), "name": _as_text(row.name)} for row in self.rows)
 
-    def _write_dicom(self, study: Study, headers: Mapping[str, Dataset] | None) -> None:
-        from fetal_monai.results.structured_report import build_reports, write_report  # noqa: PLC0415  # it is heavy
+    def _write_dicom(self, study: Study, checklist: Checklist, headers: Mapping[str, Dataset] | None) -> None:
+        from fetal_monai.results.key_objects import build_key_objects  # noqa: PLC0415  # highdicom is heavy
+        from fetal_monai.results.structured_report import write_report  # noqa: PLC0415
+        from fetal_monai.results.study_report import build_study_report, can_be_filed  # noqa: PLC0415
 
-        if study.files.study_instance_uid is None:
+        if not can_be_filed(study):
             self.without_report += 1
             return
-        for report in build_reports(study.predictions, headers):
-            write_report(report, self._folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
-            self.reports += 1
+        report = build_study_report(study, checklist, headers)
+        write_report(report, self._folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
+        self.reports += 1
+        selection = build_key_objects(study, checklist, headers)
+        if selection is not None:
+            write_report(selection, self._folder / KEY_OBJECTS_FOLDER / f"{selection.SOPInstanceUID}.dcm")
 
 
-def _row(number: int, study: Study, checklist: Checklist, page: str) -> StudyRow:
-    return StudyRow(
+def _summary(number: int, study: Study, checklist: Checklist, page: str) -> StudySummary:
+    return StudySummary(
         study=number,
         name=study.files.name,
         study_instance_uid=study.files.study_instance_uid or "",

@@ -85,7 +85,7 @@ def test_a_batch_equals_its_images_one_by_one(predictor, model_dir, stills):
 
 
 def test_probabilities_are_those_of_the_network(predictor, stills):
-    views = predictor._preprocessing({"image": torch.from_numpy(read_frame(stills[0]))})
+    views = predictor.preprocessing({"image": torch.from_numpy(read_frame(stills[0]))})
     with torch.inference_mode():
         logits = predictor.network(views["image"][None], views["image_shallow"][None]).double().numpy()
     (found,) = predictor.predict(stills[0])
@@ -197,7 +197,7 @@ def test_the_identity_is_that_of_the_files(predictor, model_dir, new_model, clas
 
 
 def features_of(predictor, paths):
-    views = [predictor._preprocessing({"image": torch.from_numpy(read_frame(path))}) for path in paths]
+    views = [predictor.preprocessing({"image": torch.from_numpy(read_frame(path))}) for path in paths]
     stacked = [torch.stack([torch.as_tensor(view[name]) for view in views]) for name in ("image", "image_shallow")]
     with torch.inference_mode():
         return predictor.network.forward_features(*stacked).double().numpy()

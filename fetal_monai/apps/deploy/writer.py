@@ -55,10 +55,12 @@ class ReportWriterOperator(Operator):
         """Write everything."""
         studies: list[ClassifiedStudy] = op_input.receive("classified_studies")
         protocol = load_protocol(DEFAULT_PROTOCOL, self._predictor.class_names)
-        writer = StudyWriter(self._folder, protocol, several=len(studies) > 1, dicom=True)
+        unreadable = op_input.receive("unreadable")
+        several = len(studies) > 1
+        writer = StudyWriter(self._folder, protocol, several=several, failures=unreadable, dicom=True)
         for study in studies:
             writer.add(study.found, study.headers)
         try:
-            writer.finish(op_input.receive("unreadable"), self._predictor.identity, self._predictor.decisions)
+            writer.finish(self._predictor)
         except InputError as error:
             raise InputError(self._source, ["no ultrasound image could be read", *error.problems]) from error
