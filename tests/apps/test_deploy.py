@@ -149,7 +149,8 @@ def image_references(item: pydicom.Dataset) -> set[tuple[str, int]]:
     found = set()
     if item.ValueType == "IMAGE":
         reference = item.ReferencedSOPSequence[0]
-        found.add((reference.ReferencedSOPInstanceUID, int(reference.get("ReferencedFrameNumber", 0)) - 1))
+        numbers = np.atleast_1d(reference.get("ReferencedFrameNumber", 0))
+        found |= {(reference.ReferencedSOPInstanceUID, int(number) - 1) for number in numbers}
     return found.union(*(image_references(child) for child in item.get("ContentSequence", [])))
 
 
