@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from fetal_monai.errors import InputError
 from fetal_monai.handlers.started_with import EPOCH_LENGTH, describe_start, guess_start
+from fetal_monai.model.released_model import is_released
 from fetal_monai.utils.files import atomic_path
 
 BEST_METRIC_KEYS = ("best_metric", "best_metric_epoch")
@@ -44,8 +45,8 @@ class TrainingCheckpoint:
         overwrite: start afresh although the file exists.
 
     Raises:
-        InputError: when a training starts where another one has left its checkpoint, and neither `resume` nor
-            `overwrite` says what to do with it; when the checkpoint cannot be read; or when its training started with
+        InputError: when a training starts in the folder of the released model; where another one has left its
+            checkpoint, and neither `resume` nor `overwrite` says what to do with it; when the checkpoint cannot be read; or when its training started with
             other values than this one, which are named.
     """
 
@@ -78,6 +79,9 @@ class TrainingCheckpoint:
 
     def load(self, engine: Engine) -> None:
         """Restore everything from the file, keeping the trainer's own number of epochs."""
+        if is_released(self.path.parent):
+            problem = "the model that comes with the package is only read; give a --ckpt_dir of your own"
+            raise InputError(self.path.parent, [problem])
         scaler = getattr(engine, "scaler", None)  # MONAI's trainers make it when they run
         if scaler is not None and scaler.is_enabled():
             self.objects["scaler"] = scaler

@@ -18,6 +18,7 @@ from monai.transforms import Compose, RandFlip
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.handlers import EarlyStop, ModelSaver, SeedEpochs, TrainingCheckpoint
 from fetal_monai.model.facts import ModelFacts, read_facts
+from fetal_monai.model.released_model import RELEASED
 
 FACTS = ModelFacts(class_names=["a", "b"], network={}, preprocessing=[])
 
@@ -202,3 +203,11 @@ def test_resuming_without_a_checkpoint_starts_and_says_so(tmp_path, caplog):
     TrainingCheckpoint(tmp_path / "last.pt", {}, resume=True).attach(trainer)
     trainer.run([0], max_epochs=1)
     assert "does not exist yet" in caplog.text
+
+
+def test_the_released_model_is_never_trained_into():
+    trainer = Engine(_idle)
+    TrainingCheckpoint(RELEASED / "last.pt", {"network": torch.nn.Linear(3, 3)}, overwrite=True).attach(trainer)
+    with pytest.raises(InputError, match="only read; give a --ckpt_dir of your own"):
+        trainer.run([0], max_epochs=1)
+    assert not (RELEASED / "last.pt").exists()
