@@ -46,8 +46,8 @@ class TrainingCheckpoint:
 
     Raises:
         InputError: when a training starts in the folder of the released model; when it starts where another one has
-            left its checkpoint, and neither `resume` nor `overwrite` says what to do with it; when the checkpoint cannot
-            be read; or when its training started with other values than this one, which are named.
+            left its checkpoint, and neither `resume` nor `overwrite` says what to do with it; when the checkpoint
+            cannot be read; or when its training started with other values than this one, which are named.
     """
 
     def __init__(
