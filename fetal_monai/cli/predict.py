@@ -1,0 +1,88 @@
+"""`fetal-monai predict`: the planes of studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
+
+
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(help="DICOM files, PNG or JPEG pictures, folders of them.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to make: tables, study.json, report.html.")],
+    model: Annotated[
+        Path | None, typer.Option(help=f"A model folder, as training writes it; {RELEASED_BY_DEFAULT}.")
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="The checklist: isuog_mid_trimester, aium_standard, or a YAML file of your own.")
+    ] = "isuog_mid_trimester",
+    sr: Annotated[
+        bool, typer.Option("--sr", help="Write a DICOM structured report and key objects per study, too.")
+    ] = False,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Classify every frame of clips, not only those that decide.")
+    ] = False,
+    explain: Annotated[
+        bool | None,
+        typer.Option(
+            "--explain/--no-explain", help="Grad-CAM of the best frames in the pages; by default up to 20 studies."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; by default CUDA if there is one.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
+) -> None:
+    """Find the planes of ultrasound studies: which are there, where best, what is missing.
+
+    Research software: not for diagnosis, treatment or triage. Each study gets a page to look at and a study.json; every
+    image that was classified is in predictions.csv and predictions.json.
+
+    Exit status: 0 all images classified; 1 a mistake, nothing written; 2 wrong usage; 3 some files could not be read,
+    the others are in OUT.
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    from fetal_monai.results.predict_to_folder import Options, predict_to_folder  # noqa: PLC0415
+
+    folder = model_folder(model)
+    columns = (TextColumn("Classifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        summary = predict_to_folder(
+            inputs,
+            folder,
+            out,
+            Options(protocol, every_frame=every_frame, dicom=sr, explain=explain, overwrite=overwrite),
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    rate = summary.images / max(summary.seconds, 1e-9)
+    typer.echo(f"{out}: {summary.images} images in {summary.seconds:.1f} s ({rate:.1f} images/s)")
+    for row in summary.studies[:10]:
+        what = (
+            f"{row.found} found, {row.uncertain} uncertain, {row.missing} missing, {row.not_assessable} not assessable"
+        )
+        typer.echo(f"{row.name}: {what}" + (f"; {out / row.report}" if row.report else ""))
+    if len(summary.studies) > 10:
+        typer.echo(f"... and {len(summary.studies) - 10} more studies; {out / 'index.html'} lists all")
+    for count, what in (
+        (summary.abstained, "images left without a label: the model is not sure enough"),
+        (summary.passed_over, "files passed over: no ultrasound images, or there twice"),
+        (summary.reports, "structured reports, each with its key objects"),
+        (summary.without_report, "studies without a structured report: pictures, or DICOM that names no study"),
+    ):
+        if count:
+            typer.echo(f"{count} {what}")
+    if summary.failures:
+        typer.echo(f"{len(summary.failures)} inputs could not be read (all are in predictions.json):", err=True)
+        for failure in summary.failures[:20]:
+            typer.echo(f"  {failure.message}", err=True)
+        raise typer.Exit(3)
