@@ -253,4 +253,4 @@ def _is_clip(instance: Mapping[str, Any]) -> bool:
     frames = instance.get("00280008", {}).get("Value")
     if frames:
         return int(frames[0]) > 1
-    return instance.get("00080016", {}).get("Value") == [UltrasoundMultiFrameImageStorage]
+    return UltrasoundMultiFrameImageStorage in instance.get("00080016", {}).get("Value", [])
