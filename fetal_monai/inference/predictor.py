@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +40,7 @@ class Predictor:
 
     The numbers are those of `python -m monai.bundle run evaluating` in float32 on the same images. Calibration,
     abstention, conformal sets and out-of-distribution scores apply as far as the model folder holds them
-    (see `fetal_monai.model.decisions`).
+    (see `fetal_monai.model.decisions`). Threads may share it: they take turns at the network.
 
     Args:
         model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds. None takes the model that comes
@@ -89,6 +90,7 @@ class Predictor:
         self.identity = _identity(self.facts, Path(model_dir, WEIGHTS_FILE))
         self.decisions = read_decisions(model_dir, self.class_names, self.identity.weights_sha256)
         self._workers = workers
+        self._turn = threading.Lock()
 
     def predict(
         self, inputs: Input | Iterable[Input], *, measure: Measure | None = None
@@ -172,7 +174,14 @@ class Predictor:
 
     @torch.inference_mode()
     def _forward(self, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and, if something asks for them, the features that the head sees; float64 on the CPU."""
+        """Logits and, if something asks for them, the features that the head sees; float64 on the CPU.
+
+        One thread at a time: another's images would pass the hook, too, and `full_float32` is set for all.
+        """
+        with self._turn:
+            return self._look(batch)
+
+    def _look(self, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         seen: list[torch.Tensor] = []
         hook = None
         if self.decisions.ood is not None:

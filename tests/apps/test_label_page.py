@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -71,8 +72,14 @@ def test_ten_images_by_keyboard_and_one_undone(page, server, label_studies, clas
     image, frame = settle(page)
     while len(said) < 10:
         assert image not in said
+        assert (frame >= 0) == (clips < 2), "clips come first"
         if frame >= 0:  # a clip: look around, and label the frame that the truth names
             clips += 1
+            answer = requests.get(f"{server.url}/labelling/key_frames", params={"image": image}, timeout=60).json()
+            found = [key["frame"] for key in answer["key_frames"]]
+            assert frame == (found or [(label_studies.frames(str(label_studies.dicom[image])) - 1) // 2])[0]
+            if found:
+                page.wait_for_selector(f"#keys-list [aria-current=true][data-frame='{frame}']")
             _, frame = press(page, "End")
             assert frame == label_studies.frames(str(label_studies.dicom[image])) - 1
             _, frame = press(page, "Home")
@@ -147,8 +154,86 @@ def test_shortcuts_can_be_switched_off_and_colours_chosen(page, server):
     assert len(backs) == 2
 
 
+KEY_FRAMES = [
+    {"frame": 1, "plane": "Femur", "confidence": 0.962, "score": 0.9, "first": 0, "last": 2},
+    {"frame": 3, "plane": "Abdomen", "confidence": 0.7, "score": 0.5, "first": 3, "last": 3},
+]
+
+
+def answer_key_frames(page, answer) -> None:
+    """Put an answer in the place of the server's, for every clip that is shown from now on."""
+    page.route(re.compile(r"/labelling/key_frames\?"), answer)  # not key_frames.js
+    while page.evaluate("keys.asking"):
+        page.wait_for_timeout(50)
+    page.evaluate("forgetKeyFrames()")
+
+
+def show(page, image: str, frame: int = 0) -> None:
+    """Bring an image into view, whatever the strategy says."""
+    page.wait_for_selector("body[aria-busy=false]")
+    page.evaluate("([image, frame]) => exclusively(() => open(image, frame))", [image, frame])
+    settle(page)
+
+
+def test_key_frames_are_a_key_or_a_click_away(page, label_studies):
+    image = label_studies.clips[0]
+    answer_key_frames(page, lambda route: route.fulfill(json={"key_frames": KEY_FRAMES}))
+    show(page, image)
+    buttons = page.locator("#keys-list button")
+    buttons.nth(1).wait_for()
+    assert buttons.all_text_contents() == ["Femur · frame 2 · 96 %", "Abdomen · frame 4 · 70 %"]
+    assert page.locator("#keys-list [aria-current]").count() == 0
+    buttons.nth(0).click()
+    assert settle(page) == (image, 1)
+    assert page.locator("#keys-list [aria-current=true]").all_text_contents() == ["Femur · frame 2 · 96 %"]
+    assert [press(page, key)[1] for key in "..,,"] == [3, 3, 1, 1]
+    page.locator("#slider").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert press(page, "Enter") == (image, 3)  # the button, not the suggestion
+    assert page.evaluate("document.activeElement.dataset.frame") == "3"
+    press(page, "1")
+    show(page, image)
+    assert page.locator("#keys-list .labelled").all_text_contents() == ["Abdomen · frame 4 · 70 %"]
+    press(page, "Backspace")
+    assert page.locator("#keys-list .labelled").count() == 0
+    assert page.problems == []
+
+
+def test_labelling_does_not_wait_for_key_frames(page, server, label_studies):
+    held = []
+    answer_key_frames(page, lambda route: held.append(route))  # noqa: PLW0108  # Playwright marks the function
+    show(page, label_studies.clips[0])
+    assert page.text_content("#keys-remark") == "…"
+    press(page, "2")
+    assert label_studies.clips[0] in exported(server)
+    press(page, "Backspace")
+    (other,) = (uid for uid in label_studies.clips if uid not in held[0].request.url)
+    show(page, other)
+    assert len(held) == 1  # the server is never asked for two clips at once
+    held.pop().fulfill(json={"key_frames": KEY_FRAMES})
+    while not held:
+        page.wait_for_timeout(50)
+    held.pop().fulfill(status=422, json={"detail": "clip.dcm: damaged; copy it again"})
+    page.locator("#keys-remark", has_text="not found: clip.dcm: damaged; copy it again").wait_for()
+    assert page.text_content("#alert") == ""
+    assert page.locator("#keys-list button").count() == 0
+
+
+def test_what_undo_takes_out_of_view_comes_back(page, server):
+    first, second = settle(page), press(page, "1")
+    assert first != second
+    assert press(page, "Backspace") == first
+    assert press(page, "2") == second
+    press(page, "Backspace")
+    assert first[0] not in exported(server)
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_the_page_is_accessible(page, theme):
+def test_the_page_is_accessible(page, theme, label_studies):
+    answer_key_frames(page, lambda route: route.fulfill(json={"key_frames": KEY_FRAMES}))
+    show(page, label_studies.clips[0], KEY_FRAMES[0]["frame"])
+    page.wait_for_selector("#keys-list [aria-current=true]")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page.select_option("#theme", theme)
     found = axe.Axe().run(page)

@@ -29,11 +29,11 @@ pytest.importorskip("monailabel")
 from scipy.stats import entropy
 
 from fetal_monai.apps.label.app import FetalPlanesApp
-from fetal_monai.apps.label.classify import predictive_entropy, spread_frames
 from fetal_monai.apps.label.image_sources import DicomWebSource, FolderSource, ImageFile
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
 from fetal_monai.apps.label.page import KEYS
 from fetal_monai.apps.label.pictures import picture_to_dicom
+from fetal_monai.apps.label.strategies import predictive_entropy, spread_frames
 from fetal_monai.apps.label.train import OPTIONS, read_options
 from fetal_monai.apps.label.versions import ModelVersions
 

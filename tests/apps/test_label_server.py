@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -19,6 +20,7 @@ from sklearn.metrics import f1_score
 from fetal_monai.data import load_datalists
 from fetal_monai.dicom import FrameRef
 from fetal_monai.inference import Predictor
+from fetal_monai.study.clip import analyse_clip
 
 pytest.importorskip("monailabel")
 requests = pytest.importorskip("requests")
@@ -67,7 +69,7 @@ def test_info_tells_classes_tasks_and_that_it_is_no_medical_device(server, class
     assert info["models"][MODEL]["type"] == "classification"
     assert info["models"][MODEL]["labels"] == class_names
     assert set(info["trainers"]) == {MODEL}
-    assert set(info["strategies"]) == {"entropy", "random"}
+    assert set(info["strategies"]) == {"key_frames", "entropy", "random"}
     assert "Not a medical device" in info["description"]
 
 
@@ -147,6 +149,30 @@ def test_entropy_offers_what_the_model_is_least_sure_of(server, label_studies, p
     assert requests.post(f"{server.url}/activelearning/alphabet", json={}, timeout=60).status_code == 404
 
 
+def test_key_frames_of_clips_are_offered_first(server, label_studies, predictor):
+    expected = {}
+    for uid in label_studies.clips:
+        path = str(label_studies.dicom[uid])
+        segments = analyse_clip(path, predictor).segments
+        told = get(server, "labelling/key_frames", image=uid).json()["key_frames"]
+        assert [(key["plane"], key["frame"], key["first"], key["last"]) for key in told] == [
+            (segment.plane, segment.key_frame.frame, segment.first, segment.last) for segment in segments
+        ]
+        assert [key["confidence"] for key in told] == pytest.approx([s.merit.confidence for s in segments], abs=4e-6)
+        frames = [segment.key_frame.frame for segment in segments]
+        expected[uid] = frames or [(label_studies.frames(path) - 1) // 2]
+    assert get(server, "labelling/key_frames", image=label_studies.stills[0]).json()["key_frames"] == []
+
+    for uid in sorted(expected, key=lambda uid: hashlib.sha256(uid.encode()).hexdigest()):
+        for frame in expected[uid]:
+            offered = requests.post(f"{server.url}/activelearning/key_frames", json={}, timeout=PATIENCE_S)
+            assert offered.ok, server.explain(offered)
+            assert (offered.json()["id"], offered.json()["frame"]) == (uid, frame)
+    offered = requests.post(f"{server.url}/activelearning/key_frames", json={}, timeout=PATIENCE_S).json()
+    assert offered["id"] not in expected  # all clips were seen: the stills follow
+    assert offered["frame"] == -1
+
+
 def test_mistakes_are_told_and_change_nothing(server, label_studies):
     still, clip = label_studies.stills[0], label_studies.clips[0]
     for answer, status, said in [
@@ -156,6 +182,7 @@ def test_mistakes_are_told_and_change_nothing(server, label_studies):
         (infer(server, clip, "first"), 422, "'first' is no number"),
         (requests.post(f"{server.url}/activelearning/entropy", json={"pool": "all"}, timeout=60), 422, "pool is 'all'"),
         (infer(server, "1.2.3"), 404, "no image '1.2.3'"),
+        (requests.get(f"{server.url}/labelling/key_frames", params={"image": "1.2.3"}, timeout=60), 404, "no image"),
         (infer(server, "/etc/hostname"), 404, "no image"),
         (put(server, still, {"labels": [{"class": "Elbow"}]}), 422, "'Elbow' is not in the list"),
         (put(server, still, {"labels": [{"class": "Femur", "class_int": 3}]}), 422, "class_int 3 disagrees"),

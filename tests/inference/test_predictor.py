@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -285,3 +288,22 @@ def test_a_device_that_is_not_there_is_one_message(model_dir, device):
 def test_settings_must_be_positive(model_dir, setting):
     with pytest.raises(ValueError, match="1 or more"):
         Predictor(model_dir, **setting)
+
+
+def test_two_threads_do_not_mix_what_they_see(evaluated_model, stills):
+    """Features come by a hook on the head, which would see the other thread's images, too."""
+    predictor = Predictor(evaluated_model, device="cpu")
+    alone = [[found.ood_score for found in predictor.predict(part)] for part in (stills[:3], stills[3:7])]
+    meeting = threading.Barrier(2)
+
+    def meet(*_):  # both threads have their hook on the head, if they can
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(timeout=0.5)
+
+    handle = predictor.network.register_forward_pre_hook(meet)
+    with ThreadPoolExecutor(2) as pool:
+        parts = pool.map(lambda part: list(predictor.predict(part)), (stills[:3], stills[3:7]))
+        together = [[found.ood_score for found in part] for part in parts]
+    handle.remove()
+    for scores, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)

@@ -20,9 +20,11 @@ from monailabel.tasks.activelearning.random import Random  # noqa: E402
 from monailabel.utils.others.generic import md5_digest  # noqa: E402
 
 import fetal_monai  # noqa: E402
-from fetal_monai.apps.label.classify import PlaneInferTask, PredictiveEntropy, ServedPredictor  # noqa: E402
+from fetal_monai.apps.label.classify import PlaneInferTask, ServedPredictor  # noqa: E402
 from fetal_monai.apps.label.datastore import UltrasoundDatastore  # noqa: E402
 from fetal_monai.apps.label.image_sources import FolderSource, open_source  # noqa: E402
+from fetal_monai.apps.label.key_frames import ClipKeyFrames  # noqa: E402
+from fetal_monai.apps.label.strategies import KeyFrames, PredictiveEntropy  # noqa: E402
 from fetal_monai.apps.label.train import PlaneTrainTask  # noqa: E402
 from fetal_monai.apps.label.versions import ModelVersions  # noqa: E402
 from fetal_monai.model.facts import NOTICE  # noqa: E402
@@ -48,6 +50,7 @@ class FetalPlanesApp(MONAILabelApp):
         self._workspace = Path(app_dir)
         self.versions = ModelVersions(app_dir, conf["model"])
         self.served = ServedPredictor(self.versions)
+        self.key_frames = ClipKeyFrames(self.served)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -81,8 +84,9 @@ class FetalPlanesApp(MONAILabelApp):
         return {MODEL: PlaneTrainTask(self.versions, Path(self.conf["bundle"]), overlays)}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """By entropy, or at random."""
-        return {"entropy": PredictiveEntropy(self.served), "random": Random()}
+        """By key frames, by entropy, or at random; the page begins with the first."""
+        entropy = PredictiveEntropy(self.served)
+        return {"key_frames": KeyFrames(self.key_frames, entropy), "entropy": entropy, "random": Random()}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
         """Classify an image of the datastore, or one that was sent with the request; no other file of this machine.
@@ -106,5 +110,6 @@ class FetalPlanesApp(MONAILabelApp):
             HTTPException: 404 if there is no such strategy.
         """
         if request.get("strategy") not in self._strategies:
-            raise HTTPException(404, f"there is no strategy {request.get('strategy')!r}; use entropy or random")
+            known = ", ".join(self._strategies)
+            raise HTTPException(404, f"there is no strategy {request.get('strategy')!r}; use one of {known}")
         return super().next_sample(request)

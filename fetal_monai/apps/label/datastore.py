@@ -107,6 +107,10 @@ class UltrasoundDatastore(Datastore):
         """List the ids of all images."""
         return list(self._ids)
 
+    def list_clips(self) -> list[str]:
+        """List the ids of those that have several frames, as far as this is known without opening them."""
+        return self.source.list_clips()
+
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
         """List the images with a label, of any of the classes `labels` if given."""
         found = self.labels(label_tag or FINAL)

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from dicomweb_client import DICOMwebClient
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, UltrasoundInstance, index_dicom
@@ -67,6 +68,9 @@ class ImageSource(Protocol):
     def list_ids(self) -> list[str]:
         """List the ids of all images, in a fixed order."""
 
+    def list_clips(self) -> list[str]:
+        """List the ids of those that have several frames, as far as this is known without opening them."""
+
     def fetch(self, image_id: str) -> ImageFile:
         """Bring an image to this machine's disk, if it is not there yet.
 
@@ -109,11 +113,11 @@ class FolderSource:
         self.folder = Path(folder)
         self.name = str(folder)
         index = index_dicom(folder)
-        self._paths = {
-            uid: entry.path
-            for uid, entry in index.items()
-            if entry.modality in ULTRASOUND_MODALITIES and entry.frames > 0
+        found = {
+            uid: entry for uid, entry in index.items() if entry.modality in ULTRASOUND_MODALITIES and entry.frames > 0
         }
+        self._paths = {uid: entry.path for uid, entry in found.items()}
+        self._clips = [uid for uid, entry in found.items() if entry.frames > 1]
         for path in sorted(self.folder.rglob("*")):
             inside = path.relative_to(self.folder)
             hidden = any(part.startswith(".") for part in inside.parts)
@@ -126,6 +130,10 @@ class FolderSource:
     def list_ids(self) -> list[str]:
         """List SOPInstanceUIDs and the PNG files' relative paths."""
         return list(self._paths)
+
+    def list_clips(self) -> list[str]:
+        """List the SOPInstanceUIDs of clips."""
+        return list(self._clips)
 
     def fetch(self, image_id: str) -> ImageFile:
         """Describe the file; see `ImageSource.fetch`."""
@@ -167,16 +175,22 @@ class DicomWebSource:
         self._client = DICOMwebClient(url=url, session=session, timeout=TIMEOUT_S, **options)
         self._client.set_http_retry_params(retry=False)
         self._where: dict[str, tuple[str, str]] = {}
+        self._clips: list[str] = []
         for series in self._ask(self._client.search_for_series, search_filters={"Modality": "US"}, get_remaining=True):
             study_uid, series_uid = _value(series, "0020000D"), _value(series, "0020000E")
             found = self._ask(self._client.search_for_instances, study_uid, series_uid, get_remaining=True)
             self._where.update({_value(instance, "00080018"): (study_uid, series_uid) for instance in found})
+            self._clips += [_value(instance, "00080018") for instance in found if _is_clip(instance)]
         if not self._where:
             raise InputError(url, ["the archive has no series of Modality US; store some, or ask for other rights"])
 
     def list_ids(self) -> list[str]:
         """List the SOPInstanceUIDs, sorted."""
         return sorted(self._where)
+
+    def list_clips(self) -> list[str]:
+        """List the SOPInstanceUIDs of clips, as far as the archive tells which they are."""
+        return sorted(self._clips)
 
     def fetch(self, image_id: str) -> ImageFile:
         """Download the instance as it was stored, without transcoding; see `ImageSource.fetch`."""
@@ -232,3 +246,11 @@ def _value(item: Mapping[str, Any], tag: str) -> str:
     if not values:
         raise FetalMonaiError(f"the DICOMweb server left {tag} out of its answer; its QIDO-RS is incomplete")
     return str(values[0])
+
+
+def _is_clip(instance: Mapping[str, Any]) -> bool:
+    """Whether an instance has several frames: by NumberOfFrames, or its SOP class where an archive leaves that out."""
+    frames = instance.get("00280008", {}).get("Value")
+    if frames:
+        return int(frames[0]) > 1
+    return UltrasoundMultiFrameImageStorage in instance.get("00080016", {}).get("Value", [])

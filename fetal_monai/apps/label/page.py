@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
 
-from fetal_monai.apps.label.app import MODEL
+from fetal_monai.apps.label.app import MODEL, FetalPlanesApp
 from fetal_monai.apps.label.datastore import UltrasoundDatastore
 from fetal_monai.dicom import read_frame
 from fetal_monai.errors import FetalMonaiError
@@ -76,6 +77,13 @@ def add_page(web: FastAPI, port: int) -> None:
         if not done:
             raise HTTPException(422, f"frame {frame} of {image} cannot be shown")
         return Response(content.tobytes(), media_type="image/png")
+
+    @web.get("/labelling/key_frames")
+    def key_frames(image: str) -> dict[str, Any]:
+        # Not async: it takes seconds, in a thread of its own, while labelling goes on.
+        app: FetalPlanesApp = app_instance()
+        found = app.key_frames.find(_datastore().image(image))
+        return {"image": image, "key_frames": [asdict(key_frame) for key_frame in found]}
 
     @web.get("/labelling/annotations.csv")
     def annotations() -> Response:

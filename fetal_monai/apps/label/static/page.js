@@ -3,7 +3,8 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const state = { config: null, image: null, frame: -1, frames: 1, labels: [], prediction: null, history: [], busy: true };
+const state = { config: null, image: null, frame: -1, frames: 1, labels: [], prediction: null, history: [], ahead: [], busy: true };
+const STRATEGIES = { key_frames: "key frames", entropy: "uncertainty" };
 const SCRUB_MS = 80;
 let asked = 0; // counts predictions asked for, so that a late answer to an old question is dropped
 
@@ -45,7 +46,8 @@ async function open(image, frame) {
   state.frame = isClip() ? Math.max(frame ?? 0, 0) : -1;
   $("clip").hidden = !isClip();
   $("slider").max = state.frames - 1;
-  await show();
+  if (keys.image !== image) forgetKeyFrames();
+  try { await show(); } finally { findKeyFrames(); } // not awaited: labelling goes on
 }
 
 async function show() {
@@ -60,6 +62,7 @@ async function show() {
   $("labelled").textContent = marked.length ? `labelled: ${marked.join(", ")}` : "";
   $("frame").src = `/labelling/frame?${query({ image, frame })}`;
   $("frame").alt = `Ultrasound image, ${place()}`;
+  markKeyFrames();
   draw();
   if (isClip()) await new Promise((done) => { setTimeout(done, SCRUB_MS); }); // no question for a frame that flies by
   if (number !== asked) return;
@@ -117,10 +120,18 @@ async function save(image, labels) {
   }
 }
 
+// Two clients at one clip would undo each other's labels, so the server tells them apart, by tab.
+function client() {
+  sessionStorage.client ??= crypto.randomUUID();
+  return sessionStorage.client;
+}
+
 async function next() {
+  const waiting = state.ahead.pop();
+  if (waiting) { await open(waiting.image, waiting.frame); return; }
   const strategy = $("strategy").value;
   const found = await ask(`/activelearning/${strategy}`, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: "{}",
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ client_id: client() }),
   });
   if (!found.id) { say("Every image is labelled."); return; }
   // A strategy that names no frame (random) means the middle of a clip, where sonographers tend to stop.
@@ -149,6 +160,9 @@ const undo = () => exclusively(async () => {
   if (!last) { say("Nothing to undo."); return; }
   await save(last.image, last.labels);
   state.history.pop();
+  // What was in view has been offered and would not be again soon: it comes back when this one is done.
+  const { image, frame } = state;
+  if (image !== last.image || frame !== last.frame) state.ahead.push({ image, frame });
   say("Undone: the label is as it was.");
   await count();
   await open(last.image, last.frame);
@@ -176,6 +190,7 @@ function pressed(event) {
       ArrowLeft: () => step(state.frame - 1), ArrowRight: () => step(state.frame + 1),
       Home: () => step(0), End: () => step(state.frames - 1),
     }),
+    ",": () => stepKeyFrame(-1), ".": () => stepKeyFrame(1),
   };
   const named = state.config.classes.find((entry) => entry.key && entry.key === event.key.toLowerCase());
   const action = actions[event.key] ?? (named ? () => choose(named.name) : null);
@@ -208,7 +223,7 @@ function build(config) {
     $("classes").append(item);
   }
   for (const strategy of config.strategies) {
-    $("strategy").append(new Option(strategy === "entropy" ? "uncertainty" : strategy, strategy));
+    $("strategy").append(new Option(STRATEGIES[strategy] ?? strategy, strategy));
   }
   $("accept").addEventListener("click", accept);
   $("skip").addEventListener("click", skip);
