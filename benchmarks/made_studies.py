@@ -24,6 +24,7 @@ from fetal_monai.dicom import read_frame
 FRAME_TIME_MS = 33
 QUALITY = 90
 SIZE = (480, 640)
+PAUSE = (10, 25)  # frames between two planes
 Picture = NDArray[np.uint8]
 
 
@@ -59,21 +60,18 @@ def warped(image: Picture, zoom: float, shift: tuple[float, float], blur: float 
 def sweep(
     stills: Sequence[tuple[str, Picture]], frames: int, rng: np.random.Generator, *, held: tuple[int, int] = (24, 70)
 ) -> tuple[list[Picture], list[Shown]]:
-    """Frames of a clip, and what they show. `stills` come round again until the clip is long enough."""
+    """Frames of a clip, and what they show. `stills` come round again while there is time; none is cut."""
     pictures: list[Picture] = []
     shown: list[Shown] = []
     turn = 0
-    while len(pictures) < frames:
+    while len(pictures) + PAUSE[1] + held[1] <= frames:
         plane, image = stills[turn % len(stills)]
         turn += 1
-        pictures += _between(image, int(rng.integers(10, 25)), rng)
+        pictures += _between(image, int(rng.integers(*PAUSE)), rng)
         length = int(rng.integers(*held))
-        start = len(pictures)
+        shown.append(Shown(plane, len(pictures), len(pictures) + length - 1))
         pictures += _held(image, length, rng)
-        if start + length <= frames:
-            shown.append(Shown(plane, start, start + length - 1))
-    del pictures[frames:]
-    return pictures, [one for one in shown if one.last < frames]
+    return pictures + _between(stills[0][1], frames - len(pictures), rng), shown
 
 
 def _held(image: Picture, length: int, rng: np.random.Generator) -> list[Picture]:
