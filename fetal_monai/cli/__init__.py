@@ -11,6 +11,7 @@ import fetal_monai
 from fetal_monai.cli.bundle import bundle
 from fetal_monai.cli.compare import compare
 from fetal_monai.cli.fetch_weights import fetch_weights
+from fetal_monai.cli.import_data import import_data
 from fetal_monai.cli.import_weights import import_weights
 from fetal_monai.cli.label import label
 from fetal_monai.cli.phantom import phantom
@@ -56,6 +57,7 @@ app.command(
     options_metavar="",
     epilog="fetal-monai run training --config_file bundle/configs/train.yaml --dataset_dir DATA",
 )(run)
+app.command("import")(import_data)
 app.command()(label)
 app.command()(compare)
 app.command("fetch-weights")(fetch_weights)

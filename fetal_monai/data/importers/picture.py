@@ -1,0 +1,148 @@
+"""A PNG or JPEG as pixels that DICOM can hold without changing one of them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from fetal_monai.dicom.codestream import Codestream, inspect_jpeg
+from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_REMEDY = "download or copy it again"
+_CONVERT = "convert it to PNG or JPEG of 8 bits"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a picture shows, and the bytes that may be kept as they are.
+
+    Args:
+        pixels: (rows, columns) grey or (rows, columns, 3) RGB, uint8, upright, as OpenCV reads them.
+        jpeg: the JPEG Baseline codestream that decodes to `pixels`, without comments and Exif; None: there is none.
+        photometric: the colour model of `jpeg`, or of `pixels` where that is None, as DICOM names it.
+    """
+
+    pixels: NDArray[np.uint8]
+    jpeg: bytes | None
+    photometric: str
+
+
+def read_picture(content: bytes) -> Picture:
+    """Decode a PNG or JPEG, whatever its name says it is.
+
+    Args:
+        content: the file.
+
+    Returns:
+        The picture. Transparency is dropped, as OpenCV does.
+
+    Raises:
+        Fault: if it is neither, is damaged or cut off, is larger than any scanner's image, or has more than 8 bits.
+
+    Example:
+        >>> _, content = cv2.imencode(".png", np.full((2, 3), 7, np.uint8))
+        >>> picture = read_picture(content.tobytes())
+        >>> picture.pixels.tolist(), picture.photometric
+        ([[7, 7, 7], [7, 7, 7]], 'MONOCHROME2')
+    """
+    if content.startswith(_PNG):
+        _check_png(content)
+        pixels = _decode(content)
+    elif content.startswith(b"\xff\xd8"):
+        stream = inspect_jpeg(content)
+        if stream.kind != "dct" or stream.precision != 8:
+            raise Fault("it is a JPEG of a rare kind", _CONVERT)
+        _check_size(stream.rows, stream.columns)
+        pixels = _decode(content)
+        bare = _bare_baseline(content, stream)
+        if bare is not None and np.array_equal(_decode_jpeg(bare, pixels.ndim), pixels):
+            return Picture(pixels, bare, _jpeg_colours(stream))
+        _decode_jpeg(content, 3)  # the strict decoder tells what OpenCV passes over
+    elif not content:
+        raise Fault("it is empty", _REMEDY)
+    else:
+        raise Fault(f"it is neither PNG nor JPEG: it begins with {content[:4].hex()}", _CONVERT)
+    return Picture(pixels, None, "MONOCHROME2" if pixels.ndim == 2 else "RGB")
+
+
+def _decode(content: bytes) -> NDArray[np.uint8]:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise Fault("it is damaged: its pixels cannot be decoded", _REMEDY)
+    if pixels.dtype != np.uint8:
+        raise Fault("it has more than the 8 bits a sample that ultrasound DICOM holds", _CONVERT)
+    return np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels[..., ::-1], np.uint8)
+
+
+def _check_size(rows: int, columns: int) -> None:
+    if not 0 < rows < 1 << 16 or not 0 < columns < 1 << 16 or rows * columns > DEFAULT_LIMITS.max_frame_pixels:
+        raise Fault(f"{rows} x {columns} pixels are no scanner's image", "check where it comes from")
+
+
+def _check_png(content: bytes) -> None:
+    """Check size and checksums before a decoder runs, for damage it would guess at or print about."""
+    position, kind, first = len(_PNG), b"", True
+    while kind != b"IEND":
+        if len(content) < position + 12:
+            raise Fault("the PNG is cut off", _REMEDY)
+        length, kind = struct.unpack_from(">I4s", content, position)
+        end = position + 8 + length
+        if len(content) < end + 4:
+            raise Fault("the PNG is cut off", _REMEDY)
+        if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            raise Fault("the PNG is damaged: a checksum is wrong", _REMEDY)
+        if first:
+            if kind != b"IHDR" or length != 13:
+                raise Fault("the PNG is damaged: it has no header", _REMEDY)
+            columns, rows = struct.unpack_from(">II", content, position + 8)
+            _check_size(rows, columns)
+            first = False
+        position = end + 4
+
+
+def _decode_jpeg(content: bytes, dimensions: int) -> NDArray[np.uint8]:
+    try:
+        decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "GRAY" if dimensions == 2 else "RGB")
+    except ValueError as error:
+        raise Fault(f"the JPEG is damaged ({error})", _REMEDY) from None
+    return decoded[..., 0] if dimensions == 2 else decoded
+
+
+def _bare_baseline(content: bytes, stream: Codestream) -> bytes | None:
+    """Return a baseline codestream without what is no part of the image: Exif, previews, comments.
+
+    Those may name a person, or show what was cropped from the image.
+    """
+    kept = [content[:2]]
+    position, baseline = 2, False
+    while position < stream.scan:
+        if content[position + 1] in {0x00, 0x01, 0xFF}:
+            return None  # padding between segments: legal, and seen nowhere
+        marker, length = struct.unpack_from(">HH", content, position)
+        segment = content[position : position + 2 + length]
+        baseline |= marker == 0xFFC0
+        application = 0xFFE0 <= marker <= 0xFFEF or marker == 0xFFFE
+        if not application or (marker, segment[4:9]) in {(0xFFE0, b"JFIF\0"), (0xFFEE, b"Adobe")}:
+            kept.append(segment)
+        position += 2 + length
+    end = content.find(b"\xff\xd9", stream.scan)
+    if not baseline or end < 0 or stream.components not in {1, 3}:
+        return None
+    return b"".join(kept) + content[stream.scan : end + 2]
+
+
+def _jpeg_colours(stream: Codestream) -> str:
+    if stream.components == 1:
+        return "MONOCHROME2"
+    # 4:2:2 is what DICOM calls JPEG Baseline in YCbCr, however the codestream samples it (PS3.3 C.7.6.3.1.2).
+    return "RGB" if stream.ycc is False else "YBR_FULL_422"
