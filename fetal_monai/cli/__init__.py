@@ -16,6 +16,7 @@ from fetal_monai.cli.label import label
 from fetal_monai.cli.phantom import phantom
 from fetal_monai.cli.predict import predict
 from fetal_monai.cli.run import run
+from fetal_monai.cli.split import split
 from fetal_monai.errors import FetalMonaiError
 
 
@@ -50,6 +51,7 @@ def main(version: bool = typer.Option(False, "--version", help="Print the versio
 # In the order in which help lists them: what people begin with, first.
 app.command()(phantom)
 app.command()(predict)
+app.command()(split)
 app.command()(bundle)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
