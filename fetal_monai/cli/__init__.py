@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 import fetal_monai
 from fetal_monai.cli.bundle import bundle
+from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
 from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_weights import import_weights
@@ -52,6 +53,7 @@ def main(version: bool = typer.Option(False, "--version", help="Print the versio
 app.command()(phantom)
 app.command()(predict)
 app.command()(split)
+app.command()(check)
 app.command()(bundle)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -16,14 +16,20 @@ from fetal_monai.data.splits import rare_classes, split_counts
 def print_split(path: Path, table: pd.DataFrame) -> None:
     """Print the counts of a table that was split, and name the classes that cannot be in every split."""
     counts = split_counts(table)
-    counts = counts.loc[:, counts.loc["patients"] > 0]
+    typer.echo(f"{path}:")
+    print_counts(counts)
+    parts = int((counts.loc["patients"] > 0).sum())
+    for name, patients in rare_classes(table, parts).items():
+        who = "1 patient" if patients == 1 else f"{patients} patients"
+        typer.echo(f"Warning: {name} has {who}, too few for {parts} splits; label more of them", err=True)
+
+
+def print_counts(counts: pd.DataFrame) -> None:
+    """Print the counts of `split_counts`, without splits that nobody is in."""
+    counts = counts.loc[:, counts.loc["images"] > 0]
     shown = Table("", *map(str, counts.columns))
     for name, row in counts.iterrows():
         if name == "images":
             shown.add_section()
         shown.add_row(escape(str(name)), *map(str, row))
-    typer.echo(f"{path}:")
     Console().print(shown)
-    for name, patients in rare_classes(table, len(counts.columns)).items():
-        who = "1 patient" if patients == 1 else f"{patients} patients"
-        typer.echo(f"Warning: {name} has {who}, too few for {len(counts.columns)} splits; label more of them", err=True)

@@ -117,7 +117,7 @@ def load_datalists(
     problems = [*label_problems(table, class_names), *empty_splits(table, splits), *repeated_images(table)]
     if not allow_patient_overlap:
         problems += patients_in_two_splits(table)
-    paths, missing = find_files(table, dicom_dir)
+    paths, missing = find_files(table, FileLookup(dicom_dir))
     problems += missing
     if problems:
         ordered = sorted(problems, key=lambda problem: problem[0])
@@ -158,20 +158,16 @@ def class_counts(items: Iterable[dict[str, Any]], class_names: Sequence[str]) ->
     return counts
 
 
-def find_files(table: pd.DataFrame, folder: str | PathLike[str]) -> tuple[dict[int, str], list[Problem]]:
+def find_files(table: pd.DataFrame, lookup: FileLookup) -> tuple[dict[int, str], list[Problem]]:
     """Find the file of each row.
 
     Args:
         table: of `read_annotations`.
-        folder: with the DICOM files.
+        lookup: of the folder with the DICOM files.
 
     Returns:
         Row in the file to path, and what is wrong with the rows that have none.
-
-    Raises:
-        InputError: if there is no such folder.
     """
-    lookup = FileLookup(folder)
     paths: dict[int, str] = {}
     problems: list[Problem] = []
     for row, name, frame in table[["row", "SOPInstanceUID", "frame"]].itertuples(index=False):

@@ -53,17 +53,33 @@ def read_file_facts(path: str | PathLike[str], *, pixels: bool = False) -> FileF
         (240, 320, 16, 64)
     """
     with UltrasoundInstance(path) as instance:
-        meta = instance.metadata(STILL if len(instance) == 1 else 0)
-        study = str(meta["StudyInstanceUID"])
-        return FileFacts(
-            path=instance.path,
-            patient=str(meta["patient"]),
-            study=hashlib.sha256(study.encode()).hexdigest()[:16] if study else "",
-            device=" ".join(filter(None, (meta["Manufacturer"], meta["model"]))),
-            rows=instance.layout.rows,
-            columns=instance.layout.columns,
-            pixels=_digest(instance) if pixels else "",
-        )
+        return facts_of(instance, pixels=pixels)
+
+
+def facts_of(instance: UltrasoundInstance, *, pixels: bool = False) -> FileFacts:
+    """The same of an instance that is open.
+
+    Args:
+        instance: a DICOM image.
+        pixels: whether to make their digest.
+
+    Returns:
+        The facts.
+
+    Raises:
+        DicomReadError: if its header cannot be understood.
+    """
+    meta = instance.metadata(STILL if len(instance) == 1 else 0)
+    study = str(meta["StudyInstanceUID"])
+    return FileFacts(
+        path=instance.path,
+        patient=str(meta["patient"]),
+        study=hashlib.sha256(study.encode()).hexdigest()[:16] if study else "",
+        device=" ".join(filter(None, (meta["Manufacturer"], meta["model"]))),
+        rows=instance.layout.rows,
+        columns=instance.layout.columns,
+        pixels=_digest(instance) if pixels else "",
+    )
 
 
 def _digest(instance: UltrasoundInstance) -> str:

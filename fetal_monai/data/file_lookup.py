@@ -24,7 +24,7 @@ class FileLookup:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = folder
-        index = index_dicom(folder)
+        self.index = index = index_dicom(folder)
         self._by_uid = dict(index)
         self._by_name = {_bare(Path(entry.path).name): entry for entry in index.values()}
         self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}

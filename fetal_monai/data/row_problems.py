@@ -62,12 +62,8 @@ def label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Prob
         All problems.
     """
     index = {name: position for position, name in enumerate(class_names)}
-    problems: list[Problem] = []
-    for record in table.to_dict("records"):
-        row, name, number = record["row"], record["class"], record["class_int"]
-        problems += address_problems(row, record["SOPInstanceUID"], record["frame"])
-        if record["split"] not in SPLITS:
-            problems.append((row, f"split '{record['split']}' is unknown; use {', '.join(SPLITS)}"))
+    problems = split_problems(table)
+    for row, name, number in table[["row", "class", "class_int"]].itertuples(index=False):
         if name not in index:
             known = ", ".join(class_names)
             text = f"class '{name}' is not in the list of classes ({known}); {_meant(name, class_names)}correct it, or "
@@ -75,6 +71,23 @@ def label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Prob
         elif number != str(index[name]):
             text = f"class_int {number!r} disagrees with class '{name}', which is {index[name]}{_spreadsheet(number)}"
             problems.append((row, text))
+    return problems
+
+
+def split_problems(table: pd.DataFrame) -> list[Problem]:
+    """Check names, frames and splits, each row by itself.
+
+    Args:
+        table: of `read_annotations`.
+
+    Returns:
+        All problems.
+    """
+    problems: list[Problem] = []
+    for row, name, frame, split in table[["row", "SOPInstanceUID", "frame", "split"]].itertuples(index=False):
+        problems += address_problems(row, name, frame)
+        if split not in SPLITS:
+            problems.append((row, f"split '{split}' is unknown; use {', '.join(SPLITS)}"))
     return problems
 
 
