@@ -97,7 +97,7 @@ def absent_classes(counts: pd.DataFrame) -> list[Finding]:
     Returns:
         A warning for each class; splits that are empty altogether are left out.
     """
-    used = [split for split in SPLITS if counts.loc["images", split] > 0]
+    used = [split for split in SPLITS if counts[split].to_dict()["images"] > 0]
     findings: list[Finding] = []
     for name, row in counts.drop(index=["images", "patients"]).iterrows():
         lacking = [split for split in used if row[split] == 0]
