@@ -25,9 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
+from fetal_monai.data.splits import fold_tables, train_on
 from fetal_monai.metrics.bootstrap import Interval, bootstrap_intervals
 from fetal_monai.metrics.compare import compare
 from fetal_monai.metrics.prediction_table import Predictions
@@ -87,35 +86,17 @@ class Run:
         return self.folder / "evaluation" / "predictions.csv"
 
 
-def fold_tables(annotations: pd.DataFrame, folds: int) -> Iterator[pd.DataFrame]:
-    """The annotations without the test split, a fold as `test`, an eighth of the other patients as `val`."""
-    known = annotations[annotations["split"] != "test"].reset_index(drop=True)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=FOLD_SEED)
-    for rest, _ in splitter.split(known, known["class"], known["patient_id"]):
-        yield train_on(rest, known)
-
-
 def device_tables(annotations: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each maker's images of train and val as `test`, the other's for training; classes that both have."""
     known = annotations[(annotations["split"] != "test") & annotations["class"].isin(CLASSES_OF_BOTH_DEVICES)]
     table = known[known["device"].str.startswith(DEVICES)].reset_index(drop=True)
     for seen, new in (DEVICES, DEVICES[::-1]):
-        yield f"{seen}_to_{new}", train_on(np.flatnonzero(table["device"].str.startswith(seen)), table)
-
-
-def train_on(rows: NDArray[np.int64], table: pd.DataFrame) -> pd.DataFrame:
-    """Some rows for training, an eighth of their patients as `val`, all other rows as `test`."""
-    labels, patients = table["class"].to_numpy()[rows], table["patient_id"].to_numpy()[rows]
-    _, val = next(StratifiedGroupKFold(8, shuffle=True, random_state=FOLD_SEED).split(rows, labels, patients))
-    split = np.full(len(table), "test", dtype=object)
-    split[rows] = "train"
-    split[rows[val]] = "val"
-    return table.assign(split=split)
+        yield f"{seen}_to_{new}", train_on(np.flatnonzero(table["device"].str.startswith(seen)), table, seed=FOLD_SEED)
 
 
 def fold_parts(data: Path, runs: Path, folds: int) -> dict[str, Path]:
     """The annotation tables of the folds, written once."""
-    tables = fold_tables(pd.read_csv(data / "annotations.csv", dtype=str), folds)
+    tables = fold_tables(pd.read_csv(data / "annotations.csv", dtype=str), folds, seed=FOLD_SEED)
     return {
         f"fold{index}of{folds}": write_table(runs / f"annotations_{folds}folds_{index}.csv", table)
         for index, table in enumerate(tables)

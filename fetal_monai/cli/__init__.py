@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 import fetal_monai
 from fetal_monai.cli.bundle import bundle
+from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
 from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_data import import_data
@@ -17,6 +18,7 @@ from fetal_monai.cli.label import label
 from fetal_monai.cli.phantom import phantom
 from fetal_monai.cli.predict import predict
 from fetal_monai.cli.run import run
+from fetal_monai.cli.split import split
 from fetal_monai.errors import FetalMonaiError
 
 
@@ -51,6 +53,8 @@ def main(version: bool = typer.Option(False, "--version", help="Print the versio
 # In the order in which help lists them: what people begin with, first.
 app.command()(phantom)
 app.command()(predict)
+app.command()(split)
+app.command()(check)
 app.command()(bundle)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

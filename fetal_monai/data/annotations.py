@@ -5,21 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fetal_monai.data.file_lookup import FileLookup
+from fetal_monai.data.row_problems import (
+    SPLITS,
+    Problem,
+    bare_uid,
+    empty_splits,
+    is_frame,
+    is_name,
+    label_problems,
+    patients_in_two_splits,
+    repeated_images,
+)
+from fetal_monai.data.text_table import read_text_table
 from fetal_monai.dicom import FrameRef
-from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.errors import OTHER_CLASSES, InputError
+from fetal_monai.errors import InputError
 
 REQUIRED_COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame")
-SPLITS = ("train", "val", "test")
-FIRST_ROW = 2  # row 1 of the file is the header, as a spreadsheet counts
-
-Problem = tuple[int, str]  # row in the file (0: the file as a whole) and what is wrong with it
+COLUMNS = (*REQUIRED_COLUMNS, "patient_id")
 
 logger = logging.getLogger(__name__)
 
@@ -28,40 +35,49 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
     r"""Read the CSV of arXiv 2506.08623: one row per labelled image, all values as text.
 
     Args:
-        path: a comma-separated file with the columns `SOPInstanceUID, split, class, class_int, frame` in any order;
-            further columns (`patient_id` is understood) are kept.
+        path: a table with the columns `SOPInstanceUID, split, class, class_int, frame` in any order; further columns
+            (`patient_id` is understood) are kept. Separators and encodings are those of `read_text_table`.
 
     Returns:
         The table with a column `row`, the line in the file for messages.
 
     Raises:
-        InputError: if the file is missing, empty, not a CSV, or lacks a column.
+        InputError: if the file is missing, empty, not such a table, or lacks a column.
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> path = Path(tempfile.mkdtemp(), "annotations.csv")
         >>> _ = path.write_text("SOPInstanceUID,split,class,class_int,frame\n1.2.3,train,Femur,0,-1\n")
         >>> read_annotations(path).loc[0, "class"]
         'Femur'
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(path, ["there is no such file; pass --dataset_dir or --annotations"]) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        problem = f"not a readable CSV ({str(error).strip()}); save it as comma-separated UTF-8 text"
-        raise InputError(path, [problem]) from None
-    table.columns = table.columns.str.strip()
-    missing = [column for column in REQUIRED_COLUMNS if column not in table.columns]
+    table = read_text_table(path, COLUMNS)
+    require_columns(path, table, REQUIRED_COLUMNS)
+    return table.assign(row=table.index).reset_index(drop=True)
+
+
+def require_columns(path: str | PathLike[str], table: pd.DataFrame, required: Iterable[str]) -> None:
+    """Refuse a table that lacks columns, and say which of its own may be meant.
+
+    Args:
+        path: where it was read from.
+        table: with the columns that there are.
+        required: the columns that there must be.
+
+    Raises:
+        InputError: with a line for each that is missing.
+    """
+    found = ", ".join(map(str, table.columns))
+    alike = {str(name).casefold(): name for name in table.columns}
+    missing = [
+        f"row 1: column '{column}' is missing; "
+        + (f"rename '{alike[column.casefold()]}'" if column.casefold() in alike else f"the file has: {found}; add it")
+        for column in required
+        if column not in table.columns
+    ]
     if missing:
-        found = ", ".join(map(str, table.columns))
-        raise InputError(
-            path, [f"row 1: column '{column}' is missing; the file has: {found}; add it" for column in missing]
-        )
-    for column in table.columns:
-        table[column] = table[column].str.strip()
-    table["row"] = range(FIRST_ROW, FIRST_ROW + len(table))
-    return table
+        raise InputError(path, missing)
 
 
 def load_datalists(
@@ -98,9 +114,10 @@ def load_datalists(
             "%s has no column patient_id: splits cannot be checked for patients that stand in two of them", annotations
         )
         table["patient_id"] = ""
-    problems = [*_label_problems(table, class_names), *_split_problems(table, splits)]
-    problems += _overlap_problems(table, allow_patient_overlap=allow_patient_overlap)
-    paths, missing = _find_files(table, dicom_dir)
+    problems = [*label_problems(table, class_names), *empty_splits(table, splits), *repeated_images(table)]
+    if not allow_patient_overlap:
+        problems += patients_in_two_splits(table)
+    paths, missing = find_files(table, FileLookup(dicom_dir))
     problems += missing
     if problems:
         ordered = sorted(problems, key=lambda problem: problem[0])
@@ -113,7 +130,7 @@ def load_datalists(
                 "image": FrameRef(paths[record["row"]], frame),
                 "label": int(record["class_int"]),
                 "class": record["class"],
-                "SOPInstanceUID": _uid(record["SOPInstanceUID"]),
+                "SOPInstanceUID": bare_uid(record["SOPInstanceUID"]),
                 "frame": frame,
                 "patient_id": record["patient_id"],
             }
@@ -141,75 +158,23 @@ def class_counts(items: Iterable[dict[str, Any]], class_names: Sequence[str]) ->
     return counts
 
 
-def _find_files(table: pd.DataFrame, folder: str | PathLike[str]) -> tuple[dict[int, str], list[Problem]]:
-    lookup = FileLookup(folder)
+def find_files(table: pd.DataFrame, lookup: FileLookup) -> tuple[dict[int, str], list[Problem]]:
+    """Find the file of each row.
+
+    Args:
+        table: of `read_annotations`.
+        lookup: of the folder with the DICOM files.
+
+    Returns:
+        Row in the file to path, and what is wrong with the rows that have none.
+    """
     paths: dict[int, str] = {}
     problems: list[Problem] = []
     for row, name, frame in table[["row", "SOPInstanceUID", "frame"]].itertuples(index=False):
-        if not name or not _is_frame(frame):
+        if not is_name(name) or not is_frame(frame):
             continue  # reported with the labels
         try:
             paths[row] = lookup.find(name, int(frame))
         except LookupError as error:
             problems.append((row, str(error)))
     return paths, problems
-
-
-def _uid(name: str) -> str:
-    return Path(name).name.removesuffix(".dcm")
-
-
-def _label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Problem]:
-    index = {name: position for position, name in enumerate(class_names)}
-    problems: list[Problem] = []
-    for record in table.to_dict("records"):
-        row, name, number = record["row"], record["class"], record["class_int"]
-        if not record["SOPInstanceUID"]:
-            problems.append((row, "SOPInstanceUID is empty; name the file or remove the row"))
-        if record["split"] not in SPLITS:
-            problems.append((row, f"split '{record['split']}' is unknown; use {', '.join(SPLITS)}"))
-        if name not in index:
-            known = ", ".join(class_names)
-            problems.append(
-                (row, f"class '{name}' is not in the list of classes ({known}); correct it, or {OTHER_CLASSES}")
-            )
-        elif number != str(index[name]):
-            problems.append((row, f"class_int {number!r} disagrees with class '{name}', which is {index[name]}"))
-        if not _is_frame(record["frame"]):
-            problems.append((row, f"frame '{record['frame']}' is no frame number; use -1 for a still, else 0, 1, ..."))
-    return problems
-
-
-def _is_frame(text: str) -> bool:
-    return text == str(STILL) or (text.isascii() and text.isdigit())
-
-
-def _split_problems(table: pd.DataFrame, splits: Iterable[str]) -> list[Problem]:
-    present = set(table["split"])
-    return [(0, f"split '{split}' is empty; give some rows split={split}") for split in splits if split not in present]
-
-
-def _overlap_problems(table: pd.DataFrame, *, allow_patient_overlap: bool) -> list[Problem]:
-    problems: list[Problem] = []
-    # Frame 0 and -1 address the same image of a still.
-    frames = table["frame"].where(table["frame"] != str(STILL), "0")
-    for _, same in table.groupby([table["SOPInstanceUID"].map(_uid), frames], sort=False):
-        if len(same) > 1:
-            first, *others = same[["row", "split", "class"]].itertuples(index=False)
-            problems += [
-                (other[0], f"the same image stands in row {first[0]} ({first[1]}, {first[2]}); keep one of the two")
-                for other in others
-            ]
-    if not allow_patient_overlap:
-        named = table[(table["patient_id"] != "") & table["split"].isin(SPLITS)]
-        for patient, rows in named.groupby("patient_id", sort=False):
-            home = rows.iloc[0]
-            elsewhere = rows[rows["split"] != home["split"]]
-            if len(elsewhere):
-                stray = elsewhere.iloc[0]
-                text = (
-                    f"patient '{patient}' is in {stray['split']} here and in {home['split']} in row {home['row']}; "
-                    "keep each patient in one split (or set allow_patient_overlap and distrust the metrics)"
-                )
-                problems.append((stray["row"], text))
-    return problems

@@ -24,7 +24,7 @@ class FileLookup:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = folder
-        index = index_dicom(folder)
+        self.index = index = index_dicom(folder)
         self._by_uid = dict(index)
         self._by_name = {_bare(Path(entry.path).name): entry for entry in index.values()}
         self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}
@@ -42,14 +42,32 @@ class FileLookup:
         Raises:
             LookupError: with what is wrong and what to do, if there is no such file or no such frame in it.
         """
+        entry = self._entry(name)
+        _check_frame(entry, frame)
+        return entry.path
+
+    def file(self, name: str) -> str:
+        """Find a file, whatever its frames.
+
+        Args:
+            name: a SOPInstanceUID or file name, with or without `.dcm`.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            LookupError: with what is wrong and what to do, if there is no such file.
+        """
+        return self._entry(name).path
+
+    def _entry(self, name: str) -> IndexEntry:
         bare = _bare(Path(name).name)
         entry = self._by_uid.get(bare) or self._by_name.get(bare)
         if entry is None:
             if bare in self._unreadable:
                 raise LookupError(f"the file of '{name}' cannot be read ({self._unreadable[bare]}); copy it again")
             raise LookupError(f"no file is named '{name}' or has that SOPInstanceUID below {self.folder}; add it")
-        _check_frame(entry, frame)
-        return entry.path
+        return entry
 
 
 def _bare(name: str) -> str:

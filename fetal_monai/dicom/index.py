@@ -94,7 +94,7 @@ def index_dicom(
     """Index every file below a folder, reading the headers of those that are new or changed since the last time.
 
     Args:
-        folder: where to look; hidden files and folders are passed over, links to folders are not followed.
+        folder: where to look; hidden files and folders are passed over, links to folders followed.
         cache: a file to remember the index in; True for one in the user's cache folder, which is also what None means
             from 1,000 files on; False for none. It holds paths and UIDs. Several processes may share it.
         workers: threads that read; the waiting is for the disk.
@@ -162,13 +162,37 @@ def _assemble(found: Mapping[str, IndexEntry | str]) -> DicomIndex:
 
 
 def _files(root: Path) -> Iterator[tuple[str, Stamp]]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118  # os.walk gives strings
-            try:
-                facts = os.stat(path)  # noqa: PTH116  # a hundred thousand Path objects are not free
-            except OSError:
-                continue  # it vanished meanwhile, or is a dangling link
-            if not name.startswith(".") and stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
-                yield path, (facts.st_size, facts.st_mtime_ns)
+    """Every file, each folder once: links to folders come last, and one to the root or above it is a loop."""
+    visited = {_identity(above) for above in root.resolve().parents}
+    waiting = [str(root)]
+    while waiting:
+        for folder, folders, names in os.walk(waiting.pop(0)):
+            identity = _identity(folder)
+            if identity in visited:
+                folders.clear()
+                continue
+            visited.add(identity)
+            shown = sorted(name for name in folders if not name.startswith("."))
+            links = {name for name in shown if os.path.islink(os.path.join(folder, name))}  # noqa: PTH114, PTH118
+            waiting += [os.path.join(folder, name) for name in shown if name in links]  # noqa: PTH118
+            folders[:] = [name for name in shown if name not in links]
+            yield from _regular_files(folder, names)
+
+
+def _identity(folder: str | Path) -> tuple[int, int] | str:
+    try:
+        facts = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return str(folder)
+    return facts.st_dev, facts.st_ino
+
+
+def _regular_files(folder: str, names: list[str]) -> Iterator[tuple[str, Stamp]]:
+    for name in names:
+        path = os.path.join(folder, name)  # noqa: PTH118  # os.walk gives strings
+        try:
+            facts = os.stat(path)  # noqa: PTH116  # a hundred thousand Path objects are not free
+        except OSError:
+            continue  # it vanished meanwhile, or is a dangling link
+        if not name.startswith(".") and stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
+            yield path, (facts.st_size, facts.st_mtime_ns)

@@ -80,7 +80,14 @@ def test_a_missing_column_is_named(phantom, table, class_names, tmp_path, column
     [
         ("split", "tset", "split 'tset' is unknown; use train, val, test"),
         ("class", "Fermur", "class 'Fermur' is not in the list of classes"),
+        ("class", "femur", "; did you mean Femur? correct it"),
+        ("class", "Head PPP, tectum", "; did you mean Head (PPP, Tectum)? correct it"),
+        ("class", "Elephant", "); correct it"),
         ("class_int", "99", "class_int '99' disagrees with class"),
+        ("class_int", "3,0", "(a spreadsheet made it a decimal: write 3)"),
+        ("SOPInstanceUID", "1.2E+30", "SOPInstanceUID '1.2E+30' is a number in scientific notation"),
+        ("SOPInstanceUID", "2,25188e15", "SOPInstanceUID '2,25188e15' is a number in scientific notation"),
+        ("frame", "12,0", "frame '12,0' is no frame number (a spreadsheet made it a decimal: write 12)"),
         ("SOPInstanceUID", "1.2.3", "no file is named '1.2.3' or has that SOPInstanceUID"),
         ("SOPInstanceUID", "../../../etc/passwd", "no file is named '../../../etc/passwd'"),
         ("SOPInstanceUID", "", "SOPInstanceUID is empty"),
@@ -95,6 +102,32 @@ def test_a_wrong_value_is_reported_with_its_row(phantom, table, class_names, tmp
     table.loc[5, column] = value
     problems = problems_of(table, phantom, class_names, tmp_path)
     assert any(problem.startswith("row 7: ") and message in problem for problem in problems), problems
+
+
+def test_uids_that_became_one_number_are_not_taken_for_one_image(phantom, table, class_names, tmp_path):
+    table.loc[[3, 4], "SOPInstanceUID"] = "1.2E+30"
+    problems = problems_of(table, phantom, class_names, tmp_path)
+    assert [problem.split(": a ")[0] for problem in problems] == [
+        f"row {row}: SOPInstanceUID '1.2E+30' is a number in scientific notation" for row in (5, 6)
+    ]
+
+
+def test_a_row_is_counted_as_the_spreadsheet_does(phantom, table, class_names, tmp_path):
+    table.loc[5, "split"] = "tset"
+    path = tmp_path / "annotations.csv"
+    header, *lines = table.to_csv(index=False).splitlines()
+    path.write_text("\n".join([header, "", *lines[:3], ",,,,,", *lines[3:]]))
+    with pytest.raises(InputError, match="row 9: split 'tset'"):
+        load_datalists(path, phantom, class_names)
+
+
+def test_linked_folders_are_looked_into(phantom, class_names, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dicom").symlink_to(phantom / "dicom")
+    expected = load_datalists(phantom / "annotations.csv", phantom, class_names)
+    found = load_datalists(phantom / "annotations.csv", tmp_path / "data", class_names)
+    assert {split: len(items) for split, items in found.items()} == {s: len(items) for s, items in expected.items()}
+    assert found["train"][0]["image"].path.startswith(str(tmp_path))
 
 
 def test_a_clip_without_a_frame_says_how_many_there_are(phantom, table, class_names, tmp_path):

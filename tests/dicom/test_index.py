@@ -44,6 +44,26 @@ def test_it_finds_files_in_nested_folders(folder):
     assert found.duplicates == (str(folder / "copy.dcm"),)
 
 
+def test_links_to_folders_are_followed_and_loops_survived(kit, folder, tmp_path):
+    (tmp_path / "elsewhere" / "x").mkdir(parents=True)
+    kit.write(tmp_path / "elsewhere" / "x" / "far.dcm", kit.frames(1), elements={"SOPInstanceUID": "1.2.8"})
+    plain = index_dicom(folder)
+    (folder / "deep" / "up").symlink_to(folder)
+    (folder / "deep" / "above").symlink_to(tmp_path)
+    (folder / "again").symlink_to(folder / "deep")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    assert index_dicom(folder) == plain
+    (folder / "one").symlink_to(tmp_path / "elsewhere")
+    (folder / "two").symlink_to(tmp_path / "elsewhere" / "x")
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    found = index_dicom(folder)
+    assert found["1.2.8"].path == str(folder / "one" / "x" / "far.dcm")
+    assert {**found, "1.2.8": None} == {**plain, "1.2.8": None}
+    assert found.duplicates == plain.duplicates
+    (tmp_path / "link").symlink_to(folder)
+    assert list(index_dicom(tmp_path / "link")) == list(found)
+
+
 def test_a_file_without_pixels_has_no_frames(kit):
     found = index_dicom(kit.real("reportsi.dcm").parent)
     (report,) = [entry for entry in found.values() if entry.path.endswith("reportsi.dcm")]

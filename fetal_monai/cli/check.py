@@ -1,0 +1,54 @@
+"""`fetal-monai check`: everything that is wrong with a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PROBLEMS = 3  # the exit status where a training should wait
+
+
+def check(
+    data: Annotated[Path, typer.Argument(help="The folder with the DICOM files.")],
+    *,
+    annotations: Annotated[
+        Path | None, typer.Option(help="The CSV of labels; by default DATA/annotations.csv where there is one.")
+    ] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="A configuration with class_names to hold the labels to; the last wins.")
+    ] = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Decode every image: finds broken, empty and near-duplicate ones.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the findings as JSON, too.")] = None,
+) -> None:
+    """Find all that is wrong with a data set: table, files, leaks, duplicates. Exit status 3: do not train on it."""
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from fetal_monai.cli.check_text import class_names_of, print_report  # noqa: PLC0415
+    from fetal_monai.data.checks import check_data  # noqa: PLC0415
+    from fetal_monai.errors import InputError  # noqa: PLC0415
+    from fetal_monai.utils.files import write_json  # noqa: PLC0415
+
+    if annotations is None and (data / "annotations.csv").is_file():
+        annotations = data / "annotations.csv"
+    class_names = class_names_of(config or [])
+    with Progress(transient=True) as bar:
+        task = bar.add_task("Files", total=None)
+        report = check_data(
+            data,
+            annotations,
+            class_names,
+            pixels=pixels,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print_report(report, annotations)
+    if json is not None:
+        try:
+            write_json(report.to_json(), json)
+        except OSError as error:
+            raise InputError(json, [f"cannot be written ({error.strerror}); give another --json"]) from None
+    if not report.fine:
+        raise typer.Exit(PROBLEMS)

@@ -1,0 +1,124 @@
+"""The images of a data set, each file opened once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+
+from fetal_monai.data.checks.finding import Finding
+from fetal_monai.data.checks.perceptual_hash import Look, look_at
+from fetal_monai.data.file_facts import FileFacts, facts_of
+from fetal_monai.dicom import FrameRef, UltrasoundInstance
+from fetal_monai.errors import DicomReadError
+
+WORKERS = 4
+_BATCH = 256
+
+Progress = Callable[[int, int], None]
+"""Called with the files that are done and their number."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image that is to be looked at.
+
+    Args:
+        image: its address.
+        row: in the table, 0 where there is none.
+        split: "" where there is no table.
+        label: the name of its class, "" where there is no table.
+        patient: by the table, "" where it names none.
+    """
+
+    image: FrameRef
+    row: int = 0
+    split: str = ""
+    label: str = ""
+    patient: str = ""
+
+    def __str__(self) -> str:
+        if not self.row:
+            return str(self.image)
+        return f"row {self.row} ({', '.join(filter(None, (self.split, self.label, self.patient)))})"
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """An image that was looked at.
+
+    Args:
+        listed: where it stands.
+        facts: of its file.
+        digest: of its pixels: decoded ones where they were, else as they are stored.
+        look: what it looks like; None where pixels were not decoded.
+    """
+
+    listed: Listed
+    facts: FileFacts
+    digest: str
+    look: Look | None
+
+    @property
+    def patient(self) -> str:
+        """The best that is known of whose it is: by the table, the header, or the study."""
+        return self.listed.patient or self.facts.patient or self.facts.study
+
+
+def see_images(
+    listed: Sequence[Listed], *, pixels: bool, progress: Progress | None = None
+) -> tuple[list[SeenImage], list[Finding]]:
+    """Open every file once.
+
+    Args:
+        listed: the images.
+        pixels: whether to decode them.
+        progress: is told how far it is.
+
+    Returns:
+        The images that can be read, in the order of their paths, and a finding for each that cannot.
+    """
+    ordered = sorted(listed, key=lambda each: (each.image.path, each.image.frame))
+    files = [list(group) for _, group in groupby(ordered, key=lambda each: each.image.path)]
+    seen: list[SeenImage] = []
+    findings: list[Finding] = []
+    done = 0
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for start in range(0, len(files), _BATCH):  # so that an interrupt need not wait for all
+            for results in pool.map(lambda group: list(_see_file(group, pixels)), files[start : start + _BATCH]):
+                seen += [result for result in results if isinstance(result, SeenImage)]
+                findings += [result for result in results if isinstance(result, Finding)]
+                done += 1
+                if progress is not None:
+                    progress(done, len(files))
+    return seen, findings
+
+
+def _see_file(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding]:
+    try:
+        with UltrasoundInstance(group[0].image.path) as instance:
+            facts = facts_of(instance, pixels=not pixels)
+            for each in group:
+                try:
+                    yield _see_frame(each, instance, facts, pixels)
+                except DicomReadError as error:
+                    yield _unreadable(each, error)
+    except DicomReadError as error:
+        for each in group:
+            yield _unreadable(each, error)
+
+
+def _see_frame(each: Listed, instance: UltrasoundInstance, facts: FileFacts, pixels: bool) -> SeenImage:
+    if not pixels:
+        return SeenImage(each, facts, f"{facts.pixels} {max(each.image.frame, 0)}", None)
+    frame = instance.frame(each.image.frame)
+    digest = hashlib.sha256(f"{frame.shape}".encode())
+    digest.update(frame.tobytes())
+    return SeenImage(each, facts, digest.hexdigest(), look_at(frame))
+
+
+def _unreadable(each: Listed, error: DicomReadError) -> Finding:
+    place = f"{each}: " if each.row else ""
+    return Finding("error", "unreadable", f"{place}{error}", (each.row,) if each.row else ())

@@ -1,0 +1,53 @@
+"""Images unlike the others in size or colour, and images that show nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fetal_monai.data.checks.finding import Finding
+from fetal_monai.data.checks.images import SeenImage
+from fetal_monai.data.checks.perceptual_hash import FLAT
+
+_RARE = 0.05
+_IN_COLOUR = 0.02
+
+
+def outliers(images: Sequence[SeenImage]) -> list[Finding]:
+    """Find them.
+
+    Args:
+        images: all of them; colour and emptiness need decoded ones.
+
+    Returns:
+        A warning for each image that is empty, or less than half or more than twice as large as the median; one note
+        about images in colour where those are rare.
+    """
+    if not images:
+        return []
+    sides = np.array([min(image.facts.rows, image.facts.columns) for image in images])
+    middle = float(np.median(sides))
+    odd = (sides < middle / 2) | (sides > middle * 2)
+    findings: list[Finding] = []
+    if odd.mean() <= _RARE:
+        for image in (images[position] for position in np.flatnonzero(odd)):
+            text = (
+                f"{image.listed}: {image.facts.rows} x {image.facts.columns} pixels, where the others' shorter side is "
+            )
+            findings.append(_about(image, "size", f"{text}about {middle:.0f}; is it a thumbnail, or another probe?"))
+    findings += [
+        _about(image, "empty", f"{image.listed}: the image shows nothing; look at it, and remove it")
+        for image in images
+        if image.look is not None and image.look.spread < FLAT
+    ]
+    coloured = [image for image in images if image.look is not None and image.look.coloured > _IN_COLOUR]
+    if 0 < len(coloured) <= _RARE * len(images):
+        places = ", ".join(str(image.listed) for image in coloured[:5]) + (", ..." if len(coloured) > 5 else "")
+        text = f"{len(coloured)} of {len(images)} images are in colour: {places}"
+        findings.append(Finding("note", "colour", text, tuple(image.listed.row for image in coloured)))
+    return findings
+
+
+def _about(image: SeenImage, kind: str, text: str) -> Finding:
+    return Finding("warning", kind, text, (image.listed.row,) if image.listed.row else ())

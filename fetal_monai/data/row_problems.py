@@ -1,0 +1,171 @@
+"""What can be wrong with the rows of an annotation table, each said with its row and its remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.errors import OTHER_CLASSES
+
+SPLITS = ("train", "val", "test")
+
+Problem = tuple[int, str]
+"""Row in the file (0: the file as a whole) and what is wrong with it."""
+
+_FLOAT = re.compile(r"(-?\d+)[.,]0*")
+_EXPONENT = re.compile(r"\d+([.,]\d+)?E\+?\d+", re.IGNORECASE)
+
+
+def bare_uid(name: str) -> str:
+    """The name of an image without folders and suffix.
+
+    Example:
+        >>> bare_uid("study/1.2.3.dcm")
+        '1.2.3'
+    """
+    return Path(name).name.removesuffix(".dcm")
+
+
+def is_frame(text: str) -> bool:
+    """Whether a text is the number of a frame: -1, 0, 1, ...
+
+    Example:
+        >>> is_frame("-1"), is_frame("7"), is_frame("7.0")
+        (True, True, False)
+    """
+    return text == str(STILL) or (text.isascii() and text.isdigit())
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name an image: it is not empty, nor a UID that a spreadsheet took for a number.
+
+    Example:
+        >>> is_name("2.25.188"), is_name("1.2E+30"), is_name("")
+        (True, False, False)
+    """
+    return bool(text) and _EXPONENT.fullmatch(text) is None
+
+
+def label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Problem]:
+    """Check names, splits, classes and frames, each row by itself.
+
+    Args:
+        table: of `read_annotations`.
+        class_names: the classes in order.
+
+    Returns:
+        All problems.
+    """
+    index = {name: position for position, name in enumerate(class_names)}
+    problems = split_problems(table)
+    for row, name, number in table[["row", "class", "class_int"]].itertuples(index=False):
+        if name not in index:
+            known = ", ".join(class_names)
+            text = f"class '{name}' is not in the list of classes ({known}); {_meant(name, class_names)}correct it, or "
+            problems.append((row, text + OTHER_CLASSES))
+        elif number != str(index[name]):
+            text = f"class_int {number!r} disagrees with class '{name}', which is {index[name]}{_spreadsheet(number)}"
+            problems.append((row, text))
+    return problems
+
+
+def split_problems(table: pd.DataFrame) -> list[Problem]:
+    """Check names, frames and splits, each row by itself.
+
+    Args:
+        table: of `read_annotations`.
+
+    Returns:
+        All problems.
+    """
+    problems: list[Problem] = []
+    for row, name, frame, split in table[["row", "SOPInstanceUID", "frame", "split"]].itertuples(index=False):
+        problems += address_problems(row, name, frame)
+        if split not in SPLITS:
+            problems.append((row, f"split '{split}' is unknown; use {', '.join(SPLITS)}"))
+    return problems
+
+
+def address_problems(row: int, name: str, frame: str) -> list[Problem]:
+    """Check what names the image.
+
+    Args:
+        row: in the file.
+        name: SOPInstanceUID or file name.
+        frame: number of the frame, as text.
+
+    Returns:
+        What is wrong with either.
+
+    Example:
+        >>> print(address_problems(2, "2.25.1", "3,0")[0][1])
+        frame '3,0' is no frame number (a spreadsheet made it a decimal: write 3); use -1 for a still, else 0, 1, ...
+    """
+    problems: list[Problem] = []
+    if not name:
+        problems.append((row, "SOPInstanceUID is empty; name the file or remove the row"))
+    elif not is_name(name):
+        text = (
+            f"SOPInstanceUID '{name}' is a number in scientific notation: a spreadsheet has rounded the UID, and its "
+            "digits are lost; take the column from the original file again, imported as text"
+        )
+        problems.append((row, text))
+    if not is_frame(frame):
+        hint = _spreadsheet(frame)
+        problems.append((row, f"frame '{frame}' is no frame number{hint}; use -1 for a still, else 0, 1, ..."))
+    return problems
+
+
+def empty_splits(table: pd.DataFrame, splits: Iterable[str]) -> list[Problem]:
+    """Name the splits that are needed and have no row."""
+    present = set(table["split"])
+    return [(0, f"split '{split}' is empty; give some rows split={split}") for split in splits if split not in present]
+
+
+def repeated_images(table: pd.DataFrame) -> list[Problem]:
+    """Find images that stand in two rows."""
+    table = table[table["SOPInstanceUID"].map(is_name)]
+    # Frame 0 and -1 address the same image of a still.
+    frames = table["frame"].where(table["frame"] != str(STILL), "0")
+    problems: list[Problem] = []
+    for _, same in table.groupby([table["SOPInstanceUID"].map(bare_uid), frames], sort=False):
+        if len(same) > 1:
+            first, *others = same[["row", "split", "class"]].itertuples(index=False)
+            problems += [
+                (other[0], f"the same image stands in row {first[0]} ({first[1]}, {first[2]}); keep one of the two")
+                for other in others
+            ]
+    return problems
+
+
+def patients_in_two_splits(table: pd.DataFrame) -> list[Problem]:
+    """Find patients that stand in two splits, by the column `patient_id`, where it is not empty."""
+    problems: list[Problem] = []
+    named = table[(table["patient_id"] != "") & table["split"].isin(SPLITS)]
+    for patient, rows in named.groupby("patient_id", sort=False):
+        home = rows.iloc[0]
+        elsewhere = rows[rows["split"] != home["split"]]
+        if len(elsewhere):
+            stray = elsewhere.iloc[0]
+            text = (
+                f"patient '{patient}' is in {stray['split']} here and in {home['split']} in row {home['row']}; "
+                "keep each patient in one split (or set allow_patient_overlap and distrust the metrics)"
+            )
+            problems.append((stray["row"], text))
+    return problems
+
+
+def _meant(name: str, class_names: Sequence[str]) -> str:
+    folded = {known.casefold(): known for known in class_names}
+    close = difflib.get_close_matches(name.casefold(), folded, 1)
+    return f"did you mean {folded[close[0]]}? " if close else ""
+
+
+def _spreadsheet(number: str) -> str:
+    decimal = _FLOAT.fullmatch(number)
+    return f" (a spreadsheet made it a decimal: write {decimal[1]})" if decimal else ""
