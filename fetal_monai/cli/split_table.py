@@ -18,7 +18,7 @@ def print_split(path: Path, table: pd.DataFrame) -> None:
     counts = split_counts(table)
     typer.echo(f"{path}:")
     print_counts(counts)
-    parts = sum(counts.loc["patients"] > 0)
+    parts = int((counts.loc["patients"].to_numpy() > 0).sum())
     for name, patients in rare_classes(table, parts).items():
         who = "1 patient" if patients == 1 else f"{patients} patients"
         typer.echo(f"Warning: {name} has {who}, too few for {parts} splits; label more of them", err=True)

@@ -31,7 +31,7 @@ def outliers(images: Sequence[SeenImage]) -> list[Finding]:
     odd = (sides < middle / 2) | (sides > middle * 2)
     findings: list[Finding] = []
     if odd.mean() <= _RARE:
-        for image in (images[position] for position in np.flatnonzero(odd)):
+        for image in (images[position] for position in np.flatnonzero(odd).tolist()):
             text = (
                 f"{image.listed}: {image.facts.rows} x {image.facts.columns} pixels, where the others' shorter side is "
             )
