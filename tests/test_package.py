@@ -61,7 +61,10 @@ def test_the_wheel_carries_every_file_of_the_package(source, wheel):
         "py.typed",
         "released/fetal_planes/model.pt",
         "report/templates/report.html",
-        "results/plane_codes.yaml",
+        "data/plane_codes.yaml",
+        "results/study.schema.json",
+        "study/protocols/isuog_mid_trimester.yaml",
+        "report/templates/study.html",
     ):
         assert f"fetal_monai/{name}" in names
     for name in ("released/fetal_planes/LICENSE.txt", "apps/label/static/page.js", "results/predictions.schema.json"):

@@ -85,8 +85,8 @@ def test_the_report_has_the_section_with_its_figure_and_explains_errors(trained)
 
 
 def test_predict_finds_an_installed_package_by_its_entry_point(trained, package, phantom):
-    command = ["-m", "fetal_monai", "predict", str(phantom / "dicom"), "--model", "model", "--device", "cpu", "--out"]
-    done = run([*command, "found"], trained, package)
+    command = ["-m", "fetal_monai", "predict", str(phantom / "dicom"), "--model", "model", "--device", "cpu"]
+    done = run([*command, "--every-frame", "--no-explain", "--out", "found"], trained, package)
     assert done.returncode == 0, done.stderr
     evaluated = pd.read_csv(trained / "evaluation/predictions.csv", index_col=["SOPInstanceUID", "frame"])
     predicted = pd.read_csv(trained / "found/predictions.csv", index_col=["SOPInstanceUID", "frame"])

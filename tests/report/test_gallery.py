@@ -104,7 +104,7 @@ def test_what_is_explained_is_what_the_predictor_sees(phantom, wrong, new_model,
     monkeypatch.setattr(gallery, "BranchExplainer", Watched)
     (error,) = explain_errors(wrong, frames, folder)
     views, maps = seen
-    ((_, expected),) = Predictor(folder, device="cpu")._prepared([reference])
+    ((_, expected),) = Predictor(folder, device="cpu")._prepared([reference], None)
     assert views.keys() == expected.keys()
     for name, view in views.items():
         torch.testing.assert_close(view, expected[name], rtol=0, atol=0)

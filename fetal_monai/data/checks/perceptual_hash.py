@@ -49,8 +49,9 @@ def look_at(image: NDArray[np.uint8]) -> Look:
         What it looks like.
 
     Example:
-        >>> image = np.tile(np.arange(256, dtype=np.uint8), (3, 100, 1))
-        >>> np.array_equal(look_at(image).bits, look_at(image[:, ::2, ::2]).bits)
+        >>> cells = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        >>> image = cv2.resize(cells, (320, 240), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
+        >>> int((look_at(image).bits != look_at(image[:, ::2, ::2]).bits).sum()) <= 2
         True
     """
     colours = np.ascontiguousarray(image.transpose(1, 2, 0))
