@@ -30,6 +30,7 @@ STUDY_FILE = "study.json"
 PAGE_FILE = "report.html"
 INDEX_FILE = "index.html"
 SCHEMA_FILE = "predictions.schema.json"
+STUDY_SCHEMA_FILE = "study.schema.json"
 FORMAT = 1
 # In the order in which they are put into place: predictions.json comes last, as a sign of completion.
 _OURS = (
@@ -90,17 +91,20 @@ def to_json(
     }
 
 
-def read_schema() -> dict[str, Any]:
-    """Read the JSON schema of predictions.json.
+def read_schema(name: str = SCHEMA_FILE) -> dict[str, Any]:
+    """Read the JSON schema of a file that is written here.
+
+    Args:
+        name: `SCHEMA_FILE`, of predictions.json, or `STUDY_SCHEMA_FILE`, of study.json.
 
     Returns:
         The schema, draft 2020-12.
 
     Example:
-        >>> read_schema()["title"]
-        'predictions.json of fetal_monai'
+        >>> read_schema()["title"], read_schema(STUDY_SCHEMA_FILE)["title"]
+        ('predictions.json of fetal_monai', 'study.json of fetal_monai')
     """
-    text = resources.files("fetal_monai.results").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    text = resources.files("fetal_monai.results").joinpath(name).read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 

@@ -101,7 +101,6 @@ class StudyWriter:
         self._explain = explain
         self._outside = tuple(failures)
         self._passed_over = dict(passed_over or {})
-        self._indexed: list[StudyRow] = []
         self.rows: list[StudySummary] = []
         self.predictions: list[Prediction] = []
         self.failures: list[ReadFailure] = list(failures) if several else []
@@ -135,10 +134,7 @@ class StudyWriter:
             write_study_page(study, checklist, self._folder / page, explain=self._explain)
             if self._dicom:
                 self._write_dicom(study, checklist, headers)
-        row = _summary(number, study, checklist, page)
-        self.rows.append(row)
-        counts = {status: checklist.count(status) for status in Status}
-        self._indexed.append(StudyRow(row.name, page or None, counts, row.stills, row.clips, row.failures))
+        self.rows.append(_summary(number, study, checklist, page))
 
     def finish(self, predictor: Predictor) -> None:
         """Write what is about all studies.
@@ -154,22 +150,24 @@ class StudyWriter:
             raise InputError("input", [failure.message for failure in self.failures or self._outside])
         write_results(self._folder, self.predictions, self.failures, predictor.identity, predictor.decisions)
         if self._several:
-            write_study_index(
-                self._indexed, self._folder / INDEX_FILE, failures=self._outside, passed_over=self._passed_over
-            )
+            rows = [_in_the_index(row) for row in self.rows]
+            index = self._folder / INDEX_FILE
+            write_study_index(rows, index, failures=self._outside, passed_over=self._passed_over)
         with (self._folder / STUDIES_FILE).open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, [field.name for field in fields(StudySummary)])
             table.writeheader()
             table.writerows({**asdict(row), "name": _as_text(row.name)} for row in self.rows)
 
     def _write_dicom(self, study: Study, checklist: Checklist, headers: Mapping[str, Dataset] | None) -> None:
-        from fetal_monai.results.key_objects import build_key_objects  # noqa: PLC0415  # highdicom is heavy
+        from fetal_monai.results.filing import read_headers  # noqa: PLC0415  # highdicom is heavy
+        from fetal_monai.results.key_objects import build_key_objects  # noqa: PLC0415
         from fetal_monai.results.structured_report import write_report  # noqa: PLC0415
         from fetal_monai.results.study_report import build_study_report, can_be_filed  # noqa: PLC0415
 
         if not can_be_filed(study):
             self.without_report += 1
             return
+        headers = read_headers(study.predictions) if headers is None else headers  # once for both documents
         report = build_study_report(study, checklist, headers)
         write_report(report, self._folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
         self.reports += 1
@@ -192,6 +190,16 @@ def _summary(number: int, study: Study, checklist: Checklist, page: str) -> Stud
         not_assessable=checklist.count(Status.NOT_ASSESSABLE),
         failures=len(study.failures),
     )
+
+
+def _in_the_index(row: StudySummary) -> StudyRow:
+    counts = {
+        Status.FOUND: row.found,
+        Status.UNCERTAIN: row.uncertain,
+        Status.MISSING: row.missing,
+        Status.NOT_ASSESSABLE: row.not_assessable,
+    }
+    return StudyRow(row.name, row.report or None, counts, row.stills, row.clips, row.failures)
 
 
 def _as_text(name: str) -> str:

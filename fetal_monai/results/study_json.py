@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from importlib import resources
 from typing import Any
 
 from fetal_monai.inference.prediction import Prediction
@@ -14,7 +12,6 @@ from fetal_monai.study.clip import Clip
 from fetal_monai.study.key_frames import Merit
 from fetal_monai.study.study import Study
 
-SCHEMA_FILE = "study.schema.json"
 FORMAT = 1
 _DIGITS = 4
 
@@ -58,21 +55,6 @@ def study_to_json(study: Study, checklist: Checklist) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in study.failures],
         "passed_over": [{"source": source, "reason": why} for source, why in study.files.passed_over.items()],
     }
-
-
-def read_study_schema() -> dict[str, Any]:
-    """Read the JSON schema of study.json.
-
-    Returns:
-        The schema, draft 2020-12.
-
-    Example:
-        >>> read_study_schema()["title"]
-        'study.json of fetal_monai'
-    """
-    text = resources.files("fetal_monai.results").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def _image(found: Prediction) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from clips import textured, write_clip
 from fetal_monai.cli import app
-from fetal_monai.results.study_json import read_study_schema
+from fetal_monai.results.folder import STUDY_SCHEMA_FILE, read_schema
 
 
 def run(*arguments):
@@ -71,7 +71,7 @@ def test_ten_studies_have_ten_pages_an_index_and_ten_rows(answered, ten):
 
 
 def test_each_study_json_follows_the_schema_and_agrees_with_its_row(answered):
-    schema = read_study_schema()
+    schema = read_schema(STUDY_SCHEMA_FILE)
     Draft202012Validator.check_schema(schema)
     for row in rows(answered[1]):
         content = json.loads((answered[1] / row["report"]).with_name("study.json").read_text())
@@ -104,7 +104,7 @@ def test_the_schema_refuses_what_is_wrong(answered, path, value):
         target = target[key]
     target[path[-1]] = value
     with pytest.raises(ValidationError):
-        Draft202012Validator(read_study_schema()).validate(content)
+        Draft202012Validator(read_schema(STUDY_SCHEMA_FILE)).validate(content)
 
 
 def test_one_study_has_its_page_at_the_top_and_tells_all(ten, model_dir, tmp_path):
