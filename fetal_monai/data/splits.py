@@ -72,12 +72,11 @@ def fold_tables(table: pd.DataFrame, folds: int, *, seed: int = 0) -> Iterator[p
         InputError: if there are not so many patients, or no class has so many images.
     """
     known = table[table["split"] != "test"] if "split" in table else table
-    most = _most_parts(known["class"], known["patient_id"])
+    most = most_parts(known["class"], known["patient_id"])
     if not 2 <= folds <= most:
         problem = f"{folds} folds are more than the {most} patients or images of the largest class; use fewer"
         raise InputError("folds", [problem])
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for rest, _ in _quietly(splitter, known["class"].to_numpy(), known["patient_id"].to_numpy()):
+    for rest, _ in patient_folds(folds, known["class"].to_numpy(), known["patient_id"].to_numpy(), seed=seed):
         yield train_on(rest, known, seed=seed)
 
 
@@ -93,12 +92,42 @@ def train_on(rows: NDArray[np.int64], table: pd.DataFrame, *, seed: int = 0) -> 
         The table with `split`.
     """
     labels, patients = table["class"].to_numpy()[rows], table["patient_id"].to_numpy()[rows]
-    eighths = StratifiedGroupKFold(min(8, _most_parts(labels, patients)), shuffle=True, random_state=seed)
-    _, val = _quietly(eighths, labels, patients)[0]
+    _, val = patient_folds(min(8, most_parts(labels, patients)), labels, patients, seed=seed)[0]
     split = np.full(len(table), "test", dtype=object)
     split[rows] = "train"
     split[rows[val]] = "val"
     return table.assign(split=split)
+
+
+def most_parts(labels: Iterable[str], patients: Iterable[str]) -> int:
+    """How many parts scikit-learn can cut: no more than there are patients, or images of the largest class.
+
+    Example:
+        >>> most_parts(["Femur", "Femur", "Other"], ["A", "B", "C"])
+        2
+    """
+    return min(max(Counter(labels).values(), default=0), len(set(patients)))
+
+
+def patient_folds(
+    folds: int, labels: Sequence[str] | NDArray[np.object_], patients: Sequence[str] | NDArray[np.object_], *, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Cut images into folds by patient, stratified by class (scikit-learn's `StratifiedGroupKFold`).
+
+    Args:
+        folds: from 2 to `most_parts`.
+        labels: of the images.
+        patients: likewise.
+        seed: the same seed gives the same folds.
+
+    Returns:
+        For each fold the positions of all others, and its own. That a class is rarer than the folds is no warning here:
+        `rare_classes` names it.
+    """
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        return list(splitter.split(labels, labels, patients))
 
 
 def split_counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -198,17 +227,3 @@ def _assign(images: NDArray[np.int64], fixed: NDArray[np.int64], shares: NDArray
         if not moved:
             break
     return [int(split) for split in found]
-
-
-def _most_parts(labels: Iterable[str], patients: Iterable[str]) -> int:
-    """How many parts scikit-learn can make."""
-    return min(max(Counter(labels).values(), default=0), len(set(patients)))
-
-
-def _quietly(
-    splitter: StratifiedGroupKFold, labels: NDArray[np.object_], patients: NDArray[np.object_]
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Split, without the warning about rare classes: those are named by `rare_classes`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        return list(splitter.split(labels, labels, patients))

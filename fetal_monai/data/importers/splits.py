@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sklearn.model_selection import StratifiedGroupKFold
-
 from fetal_monai.data.importers.plan import Item, Plan
+from fetal_monai.data.row_problems import SPLITS
+from fetal_monai.data.splits import most_parts, patient_folds
 from fetal_monai.errors import InputError
-
-SPLITS = ("train", "val", "test")
 
 
 def assign_splits(plan: Plan, *, val_fraction: float, test_fraction: float, seed: int) -> Plan:
@@ -68,13 +64,10 @@ def _cut(items: Sequence[Item], split: str, fraction: float, seed: int, notes: l
     patients = [items[index].patient for index in train]
     if not fraction or not train:
         return list(items)
-    folds = min(round(1 / fraction), len(set(patients)), max(Counter(labels).values()))
+    folds = min(round(1 / fraction), most_parts(labels, patients))
     if folds < 2:
         notes.append(f"too few patients to cut {split} from train")
         return list(items)
-    folder = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a class has fewer images than there are folds
-        _, chosen = next(iter(folder.split(labels, labels, patients)))
+    _, chosen = patient_folds(folds, labels, patients, seed=seed)[0]
     moved = {train[index] for index in chosen}
     return [replace(item, split=split) if index in moved else item for index, item in enumerate(items)]
