@@ -64,7 +64,7 @@ def _cut(items: Sequence[Item], split: str, fraction: float, seed: int, notes: l
     patients = [items[index].patient for index in train]
     if not fraction or not train:
         return list(items)
-    folds = min(round(1 / fraction), most_parts(labels, patients))
+    folds = round(min(1 / fraction, most_parts(labels, patients)))  # 1 / fraction may be infinite
     if folds < 2:
         notes.append(f"too few patients to cut {split} from train")
         return list(items)
