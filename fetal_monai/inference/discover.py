@@ -103,7 +103,9 @@ class _Search:
             elif entry.frames:
                 self.passed_over[entry.path] = f"DICOM images of modality {entry.modality or 'unknown'}"
             else:
-                self.passed_over[entry.path] = f"DICOM of modality {entry.modality or 'unknown'} without images"
+                cut = "; if it should be an image, it is cut off: copy it again"
+                hint = cut if entry.modality in ULTRASOUND_MODALITIES else ""
+                self.passed_over[entry.path] = f"DICOM of modality {entry.modality or 'unknown'} without images{hint}"
         for name in index.duplicates:
             self.passed_over[name] = "its SOPInstanceUID is another file's: each image counts once"
         for name, reason in index.unreadable.items():
