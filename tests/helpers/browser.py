@@ -31,8 +31,12 @@ def open_chromium() -> Iterator[Any]:
 
 @contextmanager
 def opened(browser: Any, path: Path, scheme: str = "light", width: int = 1280, **options: Any) -> Iterator[Any]:
-    """Open a file; fail the test if the page says anything on the console, or asks for anything but its pictures."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+    """Open a file; fail the test if the page says anything on the console, or asks for anything but its pictures.
+
+    Motion is reduced: a page that is still scrolling to where the focus went moves away under the next click.
+    """
+    size = {"width": width, "height": 900}
+    context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce", **options)
     page = context.new_page()
     seen: list[str] = []
     page.on("console", lambda message: seen.append(message.text))
