@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_monai.data.plane_codes import is_standard_plane
 from fetal_monai.dicom import FrameRef, UltrasoundInstance
 from fetal_monai.dicom.frame_times import frame_times
 from fetal_monai.inference.prediction import Prediction, ReadFailure
@@ -91,6 +92,7 @@ def analyse_clip(
     Each frame is decoded and measured once. The network sees a frame every `LOOK_EVERY` seconds; then, between two that
     disagree, the frame in the middle, until the place of each change is known; and at last the sharpest and stillest
     frames of each segment, until no other can be better. All other frames take what lies between their neighbours.
+    A class such as `Other` is no plane that a frame could show well: sharpness and stillness alone choose there.
 
     Args:
         path: of a DICOM file with several frames.
@@ -153,6 +155,7 @@ class _Looks:
         self._predictor = predictor
         self._quality = quality
         self._done = done
+        self.class_names = predictor.class_names
         self.predictions: dict[int, Prediction] = {}
 
     def ask(self, frames: Sequence[int]) -> None:
@@ -216,19 +219,25 @@ def _segment(
     stretch: tuple[int, int, int],
 ) -> Segment | None:
     plane, first, last = stretch
+    name = looks.class_names[plane]
     here = slice(first, last + 1)
     if not np.isfinite(quality.sharpness[here]).any():
         return None
     seen = [float(found.probabilities[plane]) for frame, found in looks.predictions.items() if first <= frame <= last]
     sharpest = max(float(np.nanmax(quality.sharpness[here])), np.finfo(float).tiny)
     merits = quality.sharpness[here] / sharpest * quality.stability[here]
-    key = choose_key_frame(range(first, last + 1), merits, lambda frames: looks.confidence(plane, frames))
+
+    def confidence_of(frames: Sequence[int]) -> Mapping[int, float]:
+        found = looks.confidence(plane, frames)
+        return found if is_standard_plane(name) else dict.fromkeys(found, 1.0)
+
+    key = choose_key_frame(range(first, last + 1), merits, confidence_of)
     if key is None:
         return None
     prediction = looks.predictions[key]
     confidence = float(prediction.probabilities[plane])
     return Segment(
-        plane=prediction.class_names[plane],
+        plane=name,
         first=first,
         last=last,
         start=None if times is None else float(times[first]),

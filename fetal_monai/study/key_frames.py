@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 SURE = 0.9
 """Confidence from which on more of it says nothing about the picture: sharpness and stability decide."""
-_ASKED_TOGETHER = 4
+_ASKED_TOGETHER = 2
 
 
 @dataclass(frozen=True)

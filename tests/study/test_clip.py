@@ -68,6 +68,17 @@ def test_the_sharpest_and_stillest_frame_is_the_key_frame(tmp_path):
     assert (segment.merit.sharpness, segment.merit.stability) == (1, 1)
 
 
+def test_for_what_is_no_plane_no_better_frame_is_looked_for(still_clip):
+    asked = {}
+    for plane in ("Femur", "Other"):
+        predictor = ScriptedPredictor(script((plane, 300)) * 0.7)  # so unsure that any frame might be better
+        (segment,) = analyse_clip(still_clip, predictor).segments
+        assert segment.plane == plane
+        asked[plane] = len(predictor.asked)
+    assert asked["Femur"] == 300
+    assert asked["Other"] < 70
+
+
 def test_variable_frame_rates(tmp_path):
     steps = [0, *([10] * 59), *([100] * 60)]
     write_clip(tmp_path / "clip.dcm", textured(120, (8, 12)), FrameTimeVector=steps, FrameTime=None)
