@@ -19,6 +19,7 @@ class Kind(str, Enum):
     """What `fetal_monai.data.importers` knows, here again so that help need not import it."""
 
     FETAL_PLANES_DB = "fetal-planes-db"
+    AFRICAN_PLANES = "african-planes"
     HC18 = "hc18"
     FOLDERS = "folders"
     COCO = "coco"

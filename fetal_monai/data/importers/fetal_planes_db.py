@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import PurePosixPath
 
 import yaml
 
 from fetal_monai.data.importers.plan import Item, Plan, unknown_name
-from fetal_monai.data.importers.source import Source, pictures, read_table
+from fetal_monai.data.importers.published_table import find_table, read_rows
+from fetal_monai.data.importers.source import Source, pictures
 from fetal_monai.errors import InputError
 from fetal_monai.utils.bundle import bundle_root
 
@@ -58,8 +57,8 @@ def plan_fetal_planes_db(source: Source, patient_pattern: str | None = None) -> 
     """
     if patient_pattern is not None:
         raise InputError("--patient-pattern", [f"{TABLE} has the patients; leave it out"])
-    table, folder = _find_table(source)
-    rows = _read_rows(source, table)
+    table, folder = find_table(source, TABLE, "3904280")
+    rows = read_rows(source, table, COLUMNS, ";", _WHOLE)
     members = {PurePosixPath(name).stem: name for name in pictures(source) if name.startswith(f"{folder}Images/")}
     items: list[Item] = []
     missing: list[tuple[str, str]] = []
@@ -95,37 +94,6 @@ def plan_fetal_planes_db(source: Source, patient_pattern: str | None = None) -> 
         published_as="FETAL_PLANES_DB",
         licence="FETAL_PLANES_DB, CC BY 4.0, https://zenodo.org/records/3904280; cite Burgos-Artizzu et al., 2020",
     )
-
-
-def _find_table(source: Source) -> tuple[str, str]:
-    found = [name for name in source.names if PurePosixPath(name).name == TABLE]
-    if len(found) != 1:
-        what = "there is no" if not found else f"there are {len(found)} files called"
-        raise InputError(source.path, [f"{what} {TABLE}; give the archive of Zenodo 3904280, or the folder it makes"])
-    return found[0], found[0].removesuffix(TABLE)
-
-
-def _read_rows(source: Source, table: str) -> list[tuple[int, dict[str, str]]]:
-    try:
-        text = read_table(source, table).decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text), delimiter=";", strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(source.path, [f"{TABLE} is no CSV ({error}); {_WHOLE}"]) from None
-    header = [column.strip() for column in lines[0]] if lines else []
-    lacking = [column for column in COLUMNS if column not in header]
-    if lacking:
-        found = ", ".join(header) or "none"
-        raise InputError(
-            source.path, [f"{TABLE} has no column {column!r}, only: {found}; {_WHOLE}" for column in lacking]
-        )
-    short = [number for number, line in enumerate(lines, 1) if line and len(line) != len(header)]
-    if short:
-        raise InputError(source.path, [f"{TABLE} row {number}: not {len(header)} values; {_WHOLE}" for number in short])
-    return [
-        (number, dict(zip(header, (value.strip() for value in line), strict=True)))
-        for number, line in enumerate(lines[1:], 2)
-        if line
-    ]
 
 
 def _faults(row: dict[str, str], name: str, seen: set[str]) -> list[str]:

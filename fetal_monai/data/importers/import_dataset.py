@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from fetal_monai.data.importers.african_planes import plan_african_planes
 from fetal_monai.data.importers.coco import plan_coco
 from fetal_monai.data.importers.cvat import plan_cvat
 from fetal_monai.data.importers.dicom_image import derive_identity, write_image
@@ -28,6 +29,7 @@ from fetal_monai.utils.files import atomic_path, write_json
 
 KINDS: Mapping[str, Callable[[Source, str | None], Plan]] = {
     "fetal-planes-db": plan_fetal_planes_db,
+    "african-planes": plan_african_planes,
     "hc18": plan_hc18,
     "folders": plan_folders,
     "coco": plan_coco,
