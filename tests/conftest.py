@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from browser import open_chromium
 from fetal_monai.data.phantom import PhantomSpec, generate_phantom
 
 # Two cores shared by everything: a slow draw says nothing about the code, and no run may depend on chance.
@@ -226,3 +227,10 @@ def released(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in, in the place of the model that comes with the package."""
     monkeypatch.setattr("fetal_monai.model.released_model.RELEASED", stand_in)
     return stand_in
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """Headless Chromium that may reach nothing but files."""
+    with open_chromium() as browser:
+        yield browser

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import fetal_monai
+from fetal_monai.cli.audit import audit
 from fetal_monai.cli.bundle import bundle
 from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
@@ -64,5 +65,6 @@ app.command(
 app.command("import")(import_data)
 app.command()(label)
 app.command()(compare)
+app.command()(audit)
 app.command("fetch-weights")(fetch_weights)
 app.command("import-weights")(import_weights)

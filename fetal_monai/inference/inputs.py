@@ -19,8 +19,6 @@ from fetal_monai.dicom.limits import DEFAULT_LIMITS
 from fetal_monai.errors import DicomReadError
 from fetal_monai.inference.prediction import ReadFailure
 
-Input: TypeAlias = Union[str, "PathLike[str]", FrameRef, NDArray[np.uint8], torch.Tensor]
-
 PICTURE_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -46,13 +44,17 @@ class Frame:
     measured: Any = None
 
 
+Input: TypeAlias = Union[str, "PathLike[str]", FrameRef, Frame, NDArray[np.uint8], torch.Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Some frames of one file, to be decoded with the file opened once; or one array; or a failure already known."""
+    """Some frames of one file, to be decoded with the file opened once; or one array or frame; or a known failure."""
 
     source: str
     frames: Sequence[int] = (STILL,)
     array: NDArray[np.uint8] | torch.Tensor | None = None
+    decoded: Frame | None = None
     failure: ReadFailure | None = None
 
 
@@ -75,7 +77,8 @@ def is_picture(path: str | PathLike[str]) -> bool:
 def plan_runs(inputs: Input | Iterable[Input], length: int) -> Iterator[Run]:
     """Turn inputs into runs, in their order.
 
-    A `FrameRef` is that frame; the path of a DICOM file is all its frames; a picture and an array are one image each.
+    A `FrameRef` is that frame; the path of a DICOM file is all its frames; a picture, an array and a `Frame` that was
+    decoded elsewhere are one image each.
 
     Args:
         inputs: one or many; many are taken one after another, so a generator may go on for ever.
@@ -103,6 +106,8 @@ def plan_runs(inputs: Input | Iterable[Input], length: int) -> Iterator[Run]:
         if isinstance(item, (np.ndarray, torch.Tensor)):
             arrays += 1
             yield Run(f"array {arrays}", array=item)
+        elif isinstance(item, Frame):
+            yield Run(item.source, decoded=item)
         elif isinstance(item, (str, PathLike)):
             yield from _runs_of_file(fspath(item), length)
         else:
@@ -112,7 +117,9 @@ def plan_runs(inputs: Input | Iterable[Input], length: int) -> Iterator[Run]:
 
 
 def _one_or_many(inputs: Input | Iterable[Input]) -> Iterable[Input]:
-    single = isinstance(inputs, (str, PathLike)) or (isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim < 4)
+    single = isinstance(inputs, (str, PathLike, Frame)) or (
+        isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim < 4
+    )
     return [inputs] if single else inputs  # type: ignore[list-item, return-value]  # mypy cannot follow `single`
 
 
@@ -142,6 +149,8 @@ def decode_run(run: Run) -> Iterator[Frame | ReadFailure]:
     """
     if run.failure is not None:
         yield run.failure
+    elif run.decoded is not None:
+        yield run.decoded
     elif run.array is not None:
         yield _array_frame(run.source, run.array)
     elif is_picture(run.source):

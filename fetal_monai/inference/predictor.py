@@ -99,8 +99,8 @@ class Predictor:
 
         Args:
             inputs: one or an iterable of: a `FrameRef`; the path of a DICOM file (all its frames) or of a PNG or JPEG
-                picture; a uint8 RGB array or tensor, (3, H, W) or (H, W, 3). It is consumed as needed, a few batches
-                ahead at most.
+                picture; a uint8 RGB array or tensor, (3, H, W) or (H, W, 3); a decoded `Frame`. It is consumed as
+                needed, a few batches ahead at most.
             measure: called with the pixels of each frame, (3, H, W) uint8 RGB, and what the reader tells of it, in the
                 thread that decodes; what it returns becomes `Prediction.measured`.
 

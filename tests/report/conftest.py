@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from browser import open_chromium
 from fetal_monai.metrics import Predictions
 
 NAMES = ["Femur", "Head (PPP, Tectum)", "Umbilical cord (Anterior abdominal wall)", "Other", "Cervix & <b>more</b>"]
@@ -23,10 +22,3 @@ def _draw(seed, count, prefix):
 def splits():
     """Test and validation predictions of different patients."""
     return _draw(0, 120, 1), _draw(1, 300, 2)
-
-
-@pytest.fixture
-def chromium():
-    """A page in headless Chromium that may reach nothing but files."""
-    with open_chromium() as browser:
-        yield browser

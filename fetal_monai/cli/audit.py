@@ -1,0 +1,81 @@
+"""`fetal-monai audit`: does a model look at the anatomy?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
+
+SHORTCUT = 3  # the exit status where a shortcut was found
+
+
+def audit(
+    data: Annotated[Path, typer.Argument(help="The folder with the images.")],
+    *,
+    model: Annotated[
+        Path | None, typer.Option(help=f"A model folder, as training writes it; {RELEASED_BY_DEFAULT}.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="The CSV of labels; by default DATA/annotations.csv.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="The images to ask about: of a split that the model has not learnt.")] = (
+        "test"
+    ),
+    page: Annotated[Path | None, typer.Option(help="Write a page to look at, .html, with the changed screens.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the answers as JSON, too.")] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="Effects on accuracy up to this do not matter.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same screens.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; by default CUDA if there is one.")] = None,
+) -> None:
+    """Find out whether a model reads banner, scales and calipers instead of the anatomy.
+
+    It is asked about images with their anatomy hidden, their surroundings hidden, the surroundings of another class,
+    and calipers drawn over them.
+
+    Exit status: 0 no shortcut found, or too few images to tell; 1 a mistake; 2 wrong usage; 3 a shortcut was found.
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from fetal_monai.audit.audit import audit_model  # noqa: PLC0415
+    from fetal_monai.audit.images import audited_images  # noqa: PLC0415
+    from fetal_monai.audit.page import CONCLUSIONS, in_words, write_audit_page  # noqa: PLC0415
+    from fetal_monai.audit.verdict import Verdict  # noqa: PLC0415
+    from fetal_monai.errors import InputError  # noqa: PLC0415
+    from fetal_monai.inference import Predictor  # noqa: PLC0415
+    from fetal_monai.utils.files import write_json  # noqa: PLC0415
+
+    predictor = Predictor(model_folder(model), device)
+    items, devices = audited_images(annotations or data / "annotations.csv", data, predictor.class_names, split)
+    with Progress(transient=True, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Images", total=len(items))
+        found = audit_model(
+            items,
+            predictor,
+            devices=devices,
+            tolerance=tolerance,
+            seed=seed,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    typer.echo(f"{found.images} images of {found.patients} patients, accuracy {in_words(found.accuracy)}")
+    for answer in found.answers:
+        typer.echo(f"{answer.question} {answer.verdict.value}: effect {in_words(answer.effect)} ({answer.change})")
+    for name, (count, accuracy) in found.devices.items():
+        typer.echo(f"{name}: {count} images, accuracy {in_words(accuracy)}")
+    for failure in found.failures:
+        typer.echo(f"not read: {failure.message}", err=True)
+    try:
+        if json is not None:
+            write_json(found.to_json(), json)
+        if page is not None:
+            typer.echo(f"{write_audit_page(found, items, page, seed=seed)}: to look at")
+    except OSError as error:
+        raise InputError(error.filename or "the output", [f"cannot be written ({error.strerror})"]) from None
+    typer.echo(CONCLUSIONS[found.verdict])
+    if found.verdict is Verdict.FOUND:
+        raise typer.Exit(SHORTCUT)
