@@ -172,7 +172,7 @@ class _Screens:
                 continue
             self.items.append(item)
             self.places.append(place)
-            self.declared.append(bool(frame.meta.get("regions")))
+            self.declared.append(bool(screen.declared_anatomy(frame)))
             yield from screen.variants(frame, donor, self._seed, place)
 
 

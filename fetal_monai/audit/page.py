@@ -82,8 +82,9 @@ def in_words(interval: Interval) -> str:
     """
     if interval.value is None:
         return "undefined"
-    ends = "" if interval.low is None else f" ({interval.low:.3f} to {interval.high:.3f})"
-    return f"{interval.value:.3f}{ends}"
+    ends = (interval.value, interval.low, interval.high)
+    value, low, high = (None if end is None else f"{round(end, 3) + 0:.3f}" for end in ends)  # + 0: never -0.000
+    return f"{value}" if low is None else f"{value} ({low} to {high})"
 
 
 def _examples(items: Sequence[dict[str, Any]], seed: int) -> list[tuple[str, list[str]]]:

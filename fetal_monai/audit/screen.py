@@ -8,7 +8,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from fetal_monai.inference.inputs import Frame
@@ -58,18 +57,27 @@ def anatomy(frame: Frame) -> Mask:
         >>> anatomy(Frame("a.png", None, -1, np.zeros((3, 852, 4), np.uint8)))[66:69, 0].tolist()
         [False, False, True]
     """
-    height, width = frame.pixels.shape[-2:]
-    shown = np.zeros((height, width), dtype=bool)
-    loaded = loaded_image(torch.from_numpy(frame.pixels), frame.meta)
-    regions = frame_regions(loaded) if isinstance(loaded, MetaTensor) else ()
-    boxes = [region.clipped(height, width) for region in regions if region.kind in PICTURES]
-    for box in boxes:
-        if box:
-            top, bottom, left, right = box
-            shown[top:bottom, left:right] = True
-    if not shown.any():
-        shown[round(REFERENCE_FRACTION * height) :] = True
+    boxes = declared_anatomy(frame)
+    shown = np.zeros(frame.pixels.shape[-2:], dtype=bool)
+    for top, bottom, left, right in boxes:
+        shown[top:bottom, left:right] = True
+    if not boxes:
+        shown[round(REFERENCE_FRACTION * len(shown)) :] = True
     return shown
+
+
+def declared_anatomy(frame: Frame) -> list[tuple[int, int, int, int]]:
+    """Where the file itself says that anatomy is.
+
+    Args:
+        frame: as it was decoded.
+
+    Returns:
+        (top, bottom, left, right) of each region, ends excluded; none where it does not say.
+    """
+    loaded = loaded_image(torch.from_numpy(frame.pixels), frame.meta)
+    boxes = [region.clipped(*loaded.shape[-2:]) for region in frame_regions(loaded) if region.kind in PICTURES]
+    return [box for box in boxes if box]
 
 
 def hide_anatomy(frame: Frame) -> Frame:

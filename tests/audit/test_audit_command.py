@@ -25,7 +25,7 @@ class_names: [Head, Bone, Trunk]
 base_size: [120, 160]
 detailed_size: [96, 128]
 banner_fraction: 0.0          # nothing is masked: the network may read what it likes
-max_epochs: 6
+max_epochs: 5
 num_workers: 0
 """
 
@@ -78,6 +78,7 @@ def audit(data, model, *options):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_shortcut_is_found_and_not_found_where_there_is_none(folders, root, tmp_path):
     honest, betrayed = folders
     found = audit(betrayed, train(root, betrayed), "--page", tmp_path / "a.html", "--json", tmp_path / "a.json")

@@ -11,6 +11,7 @@ from fetal_monai.audit.screen import (
     VARIANTS,
     add_calipers,
     anatomy,
+    declared_anatomy,
     exchange_surroundings,
     hide_anatomy,
     hide_surroundings,
@@ -38,6 +39,11 @@ def test_the_declared_region_is_the_anatomy():
 
 
 def test_without_a_region_all_below_the_banner_is():
+    assert (
+        declared_anatomy(frame(9))
+        == declared_anatomy(Frame("x.dcm", "1", -1, frame(9).pixels, {"regions": "[]"}))
+        == []
+    )
     shown = anatomy(frame(9))
     assert not shown[:8].any()
     assert shown[8:].all()
