@@ -22,6 +22,7 @@ def check(
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Decode every image: finds broken, empty and near-duplicate ones.")
     ] = False,
+    page: Annotated[Path | None, typer.Option(help="Write a page to look at, .html, with the images, too.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the findings as JSON, too.")] = None,
 ) -> None:
     """Find all that is wrong with a data set: table, files, leaks, duplicates. Exit status 3: do not train on it."""
@@ -45,10 +46,14 @@ def check(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_report(report, annotations)
-    if json is not None:
-        try:
+    try:
+        if json is not None:
             write_json(report.to_json(), json)
-        except OSError as error:
-            raise InputError(json, [f"cannot be written ({error.strerror}); give another --json"]) from None
+        if page is not None:
+            from fetal_monai.report.check_page import write_check_page  # noqa: PLC0415
+
+            typer.echo(f"{write_check_page(report, page)}: to look at")
+    except OSError as error:
+        raise InputError(error.filename or "the report", [f"cannot be written ({error.strerror})"]) from None
     if not report.fine:
         raise typer.Exit(PROBLEMS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.errors import InputError
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+EXAMPLES = 6
+"""The most images of a class that a report shows."""
 _ORDER = ("error", "warning", "note")
 
 
@@ -38,12 +40,14 @@ class DataReport:
         pixels: whether they were decoded.
         counts: images of each class, images and patients, per split; None without a table.
         findings: errors first.
+        examples: a few images of each class, of different patients where there are; of none, without a table.
     """
 
     images: int
     pixels: bool
     counts: pd.DataFrame | None
     findings: list[Finding]
+    examples: dict[str, list[FrameRef]] = field(default_factory=dict)
 
     @property
     def fine(self) -> bool:
@@ -59,7 +63,7 @@ class DataReport:
             "images": self.images,
             "pixels_decoded": self.pixels,
             "counts": counts,
-            "findings": [asdict(finding) for finding in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
         }
 
 
@@ -107,7 +111,7 @@ def check_data(
     findings += [*exact_duplicates(seen), *near_duplicates(seen), *header_leaks(seen)]
     findings += [*outliers(seen), *device_by_class(seen)]
     findings.sort(key=lambda finding: (_ORDER.index(finding.level), finding.rows))
-    return DataReport(len(listed), pixels, counts, findings)
+    return DataReport(len(listed), pixels, counts, findings, _examples(listed))
 
 
 def _files_at_fault(index: DicomIndex) -> list[Finding]:
@@ -144,6 +148,15 @@ def _rows(table: pd.DataFrame, paths: dict[int, str]) -> list[Listed]:
         for record in table.to_dict("records")
         if record["row"] in paths
     ]
+
+
+def _examples(listed: Sequence[Listed]) -> dict[str, list[FrameRef]]:
+    """The first image of each patient, evenly taken from all patients of a class."""
+    first: dict[str, dict[str, FrameRef]] = {}
+    for each in listed:
+        first.setdefault(each.label, {}).setdefault(each.patient or str(each.image), each.image)
+    chosen = {label: list(images.values()) for label, images in first.items()}
+    return {label: images[:: -(-len(images) // EXAMPLES)] for label, images in chosen.items()}
 
 
 def _unlisted(index: DicomIndex, paths: dict[int, str]) -> list[Finding]:

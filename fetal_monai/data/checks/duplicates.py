@@ -59,4 +59,5 @@ def _finding(kind: str, what: str, one: SeenImage, other: SeenImage) -> Finding:
     names = f"{one.listed.image} and {other.listed.image}"
     place = f"{one.listed} and {other.listed}: {names}" if one.listed.row else names
     rows = tuple(image.listed.row for image in (one, other) if image.listed.row)
-    return Finding(level, kind, f"{place} {what}; {remedy}", rows)
+    images = (one.listed.image, other.listed.image)
+    return Finding(level, kind, f"{place} {what}; {remedy}", rows, images)

@@ -10,6 +10,8 @@ from fetal_monai.data.checks.finding import Finding
 from fetal_monai.data.checks.images import SeenImage
 from fetal_monai.data.checks.perceptual_hash import FLAT
 
+SHOWN = 5
+"""The most images that stand with a finding about many."""
 _RARE = 0.05
 _IN_COLOUR = 0.02
 
@@ -43,11 +45,12 @@ def outliers(images: Sequence[SeenImage]) -> list[Finding]:
     ]
     coloured = [image for image in images if image.look is not None and image.look.coloured > _IN_COLOUR]
     if 0 < len(coloured) <= _RARE * len(images):
-        places = ", ".join(str(image.listed) for image in coloured[:5]) + (", ..." if len(coloured) > 5 else "")
+        places = ", ".join(str(image.listed) for image in coloured[:SHOWN]) + (", ..." if len(coloured) > SHOWN else "")
         text = f"{len(coloured)} of {len(images)} images are in colour: {places}"
-        findings.append(Finding("note", "colour", text, tuple(image.listed.row for image in coloured)))
+        rows = tuple(image.listed.row for image in coloured if image.listed.row)
+        findings.append(Finding("note", "colour", text, rows, tuple(image.listed.image for image in coloured[:SHOWN])))
     return findings
 
 
 def _about(image: SeenImage, kind: str, text: str) -> Finding:
-    return Finding("warning", kind, text, (image.listed.row,) if image.listed.row else ())
+    return Finding("warning", kind, text, (image.listed.row,) if image.listed.row else (), (image.listed.image,))
