@@ -42,6 +42,9 @@ def import_data(
         float, typer.Option(min=0, max=0.5, help="For test, where the source has no splits; whole patients.")
     ] = 0.15,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same splits.")] = 0,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Write no DICOM: annotations.csv names the pictures where they are.")
+    ] = False,
 ) -> None:
     """Turn a data set of PNG or JPEG pictures into DICOM with labels; every pixel stays as it is.
 
@@ -65,9 +68,12 @@ def import_data(
             val_fraction=val_fraction,
             test_fraction=test_fraction,
             seed=seed,
+            in_place=in_place,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _show(summary, out)
+    if in_place:
+        typer.echo(f"Train with --dataset_dir {source} --annotations {out / 'annotations.csv'}")
     if summary.failures:
         raise typer.Exit(3)
 

@@ -26,7 +26,8 @@ from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import InputError
 
 REQUIRED_COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame")
-COLUMNS = (*REQUIRED_COLUMNS, "patient_id")
+FILE_COLUMN = "file"
+COLUMNS = (*REQUIRED_COLUMNS, FILE_COLUMN, "patient_id")
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
             (`patient_id` is understood) are kept. Separators and encodings are those of `read_text_table`.
 
     Returns:
-        The table with a column `row`, the line in the file for messages.
+        The table with a column `row`, the line in the file for messages. A column `file`, the path of a PNG or JPEG
+        below the data folder, stands for `SOPInstanceUID` in rows that fill it.
 
     Raises:
         InputError: if the file is missing, empty, not such a table, or lacks a column.
@@ -53,6 +55,9 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
         'Femur'
     """
     table = read_text_table(path, COLUMNS)
+    if FILE_COLUMN in table:
+        files = table[FILE_COLUMN].str.replace("\\", "/", regex=False)
+        table["SOPInstanceUID"] = files.where(files != "", table.get("SOPInstanceUID", ""))
     require_columns(path, table, REQUIRED_COLUMNS)
     return table.assign(row=table.index).reset_index(drop=True)
 
@@ -91,18 +96,18 @@ def load_datalists(
     """Turn the CSV of labels into MONAI data lists, after checking every row, whatever its split.
 
     Files are found by name (`SOPInstanceUID` with or without `.dcm`) or by the SOPInstanceUID in their headers, at
-    any depth below `dicom_dir`.
+    any depth below `dicom_dir`; pictures by their path below it.
 
     Args:
         annotations: the CSV, see `read_annotations`.
-        dicom_dir: the folder with the DICOM files.
+        dicom_dir: the folder with the DICOM files or pictures.
         class_names: the classes in order; `class_int` is the index into it.
         splits: splits that must not be empty.
         allow_patient_overlap: accept a `patient_id` in two splits, which inflates every metric.
 
     Returns:
         For each of train, val and test a list of items with `image` (a `FrameRef`), `label` (int), `class`,
-        `SOPInstanceUID`, `frame` (int) and `patient_id` (empty if the CSV has none).
+        `SOPInstanceUID` (of a picture its path), `frame` (int) and `patient_id` (empty if the CSV has none).
 
     Raises:
         InputError: with all problems at once: unknown splits and classes, a `class_int` that disagrees, missing

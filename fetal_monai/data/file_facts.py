@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from os import PathLike
 
-from fetal_monai.dicom import UltrasoundInstance
+from fetal_monai.dicom import open_image
 from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.picture import Instance
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read_file_facts(path: str | PathLike[str], *, pixels: bool = False) -> FileF
     """Read a file's header, and its pixels without decoding them.
 
     Args:
-        path: a DICOM image.
+        path: a DICOM image, PNG or JPEG.
         pixels: whether to make their digest, for which the whole file is read.
 
     Returns:
@@ -52,15 +53,15 @@ def read_file_facts(path: str | PathLike[str], *, pixels: bool = False) -> FileF
         >>> facts.rows, facts.columns, len(facts.patient), len(facts.pixels)
         (240, 320, 16, 64)
     """
-    with UltrasoundInstance(path) as instance:
+    with open_image(path) as instance:
         return facts_of(instance, pixels=pixels)
 
 
-def facts_of(instance: UltrasoundInstance, *, pixels: bool = False) -> FileFacts:
+def facts_of(instance: Instance, *, pixels: bool = False) -> FileFacts:
     """The same of an instance that is open.
 
     Args:
-        instance: a DICOM image.
+        instance: an image.
         pixels: whether to make their digest.
 
     Returns:
@@ -82,13 +83,8 @@ def facts_of(instance: UltrasoundInstance, *, pixels: bool = False) -> FileFacts
     )
 
 
-def _digest(instance: UltrasoundInstance) -> str:
-    header = instance.header
-    assert header.pixel_offset is not None  # noqa: S101  # the instance has checked it
-    digest = hashlib.sha256(f"{instance.layout} {header.transfer_syntax}".encode())
-    header.file.seek(header.pixel_offset)
-    left = header.pixel_length
-    while block := header.file.read(1 << 20 if left is None else min(left, 1 << 20)):
+def _digest(instance: Instance) -> str:
+    digest = hashlib.sha256()
+    for block in instance.stored():
         digest.update(block)
-        left = None if left is None else left - len(block)
     return digest.hexdigest()

@@ -1,10 +1,11 @@
-"""From a name in a CSV to a DICOM file, and the frames that it may be asked for."""
+"""From a name in a CSV to a DICOM file or a picture, and the frames that it may be asked for."""
 
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from fetal_monai.data.row_problems import names_picture
 from fetal_monai.dicom import IndexEntry, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
 
@@ -12,11 +13,13 @@ from fetal_monai.dicom.frame_ref import STILL
 class FileLookup:
     """Find DICOM files by file name or by the SOPInstanceUID in their headers, at any depth below a folder.
 
+    PNG and JPEG are found by their path below the folder.
+
     Names come from a file that somebody typed, so they are only ever compared with what the folder holds, never
     joined to a path.
 
     Args:
-        folder: where the DICOM files are.
+        folder: where the files are.
 
     Raises:
         InputError: if there is no such folder.
@@ -28,12 +31,15 @@ class FileLookup:
         self._by_uid = dict(index)
         self._by_name = {_bare(Path(entry.path).name): entry for entry in index.values()}
         self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}
+        self.pictures = {
+            Path(path).relative_to(folder).as_posix(): path for path in index.unreadable if names_picture(path)
+        }
 
     def find(self, name: str, frame: int) -> str:
         """Find a frame.
 
         Args:
-            name: a SOPInstanceUID or file name, with or without `.dcm`.
+            name: a SOPInstanceUID or file name, with or without `.dcm`; or the path of a picture below the folder.
             frame: zero-based, or -1 for a still.
 
         Returns:
@@ -42,6 +48,10 @@ class FileLookup:
         Raises:
             LookupError: with what is wrong and what to do, if there is no such file or no such frame in it.
         """
+        if names_picture(name):
+            if frame > 0:
+                raise LookupError(f"frame {frame} is out of range: '{name}' is a picture; use frame -1")
+            return self._picture(name)
         entry = self._entry(name)
         _check_frame(entry, frame)
         return entry.path
@@ -58,7 +68,13 @@ class FileLookup:
         Raises:
             LookupError: with what is wrong and what to do, if there is no such file.
         """
-        return self._entry(name).path
+        return self._picture(name) if names_picture(name) else self._entry(name).path
+
+    def _picture(self, name: str) -> str:
+        path = self.pictures.get(PurePosixPath(name).as_posix())
+        if path is None:
+            raise LookupError(f"there is no picture '{name}' below {self.folder}; add it, or correct its path there")
+        return path
 
     def _entry(self, name: str) -> IndexEntry:
         bare = _bare(Path(name).name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.picture import PICTURE_SUFFIXES
 from fetal_monai.errors import OTHER_CLASSES
 
 SPLITS = ("train", "val", "test")
@@ -22,13 +23,23 @@ _EXPONENT = re.compile(r"\d+([.,]\d+)?E\+?\d+", re.IGNORECASE)
 
 
 def bare_uid(name: str) -> str:
-    """The name of an image without folders and suffix.
+    """The name of an image: of DICOM without folders and suffix, of a picture its path.
 
     Example:
-        >>> bare_uid("study/1.2.3.dcm")
-        '1.2.3'
+        >>> bare_uid("study/1.2.3.dcm"), bare_uid("Femur/1.png")
+        ('1.2.3', 'Femur/1.png')
     """
-    return Path(name).name.removesuffix(".dcm")
+    return name if names_picture(name) else Path(name).name.removesuffix(".dcm")
+
+
+def names_picture(name: str) -> bool:
+    """Whether a name in a table is that of a PNG or JPEG.
+
+    Example:
+        >>> names_picture("Femur/1.PNG"), names_picture("1.2.3"), names_picture("1.2.3.dcm")
+        (True, False, False)
+    """
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def is_frame(text: str) -> bool:

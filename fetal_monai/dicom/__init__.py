@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from fetal_monai.dicom.frame_ref import FrameRef
 from fetal_monai.dicom.index import DicomIndex, index_dicom
 from fetal_monai.dicom.index_cache import IndexEntry
-from fetal_monai.dicom.instance import UltrasoundInstance, iter_frames, read_frame
+from fetal_monai.dicom.instance import UltrasoundInstance, iter_frames
 from fetal_monai.dicom.limits import Limits
+from fetal_monai.dicom.picture import open_image, read_frame
 from fetal_monai.dicom.regions import Region, regions_from_meta
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "UltrasoundReader",
     "index_dicom",
     "iter_frames",
+    "open_image",
     "read_frame",
     "regions_from_meta",
 ]

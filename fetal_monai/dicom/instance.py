@@ -126,6 +126,16 @@ class UltrasoundInstance:
             self._checked(index)
             return frame_metadata(self.header.dataset, self.layout, frame=index, identifiers=identifiers)
 
+    def stored(self) -> Iterator[bytes]:
+        """Stream the pixel data of all frames as it is stored, after a line that says how."""
+        header = self.header
+        yield f"{self.layout} {header.transfer_syntax}".encode()
+        header.file.seek(cast("int", header.pixel_offset))
+        left = header.pixel_length
+        while block := header.file.read(1 << 20 if left is None else min(left, 1 << 20)):
+            yield block
+            left = None if left is None else left - len(block)
+
     def _checked(self, index: int) -> int:
         frames = self.layout.frames
         if index == STILL and frames > 1:
@@ -230,24 +240,6 @@ class UltrasoundInstance:
 def _channels_first(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) seen as (3, H, W): the bytes stay side by side, which is what resizing wants (`transforms.resize`)."""
     return np.require(rgb, requirements=("C", "W")).transpose(2, 0, 1)
-
-
-def read_frame(path: str | PathLike[str], frame: int = STILL, *, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
-    """Read one frame of a DICOM file.
-
-    Args:
-        path: the file, or a `FrameRef`, whose frame is then used.
-        frame: zero-based frame of a clip, or -1 for a still.
-        limits: caps against hostile or broken files.
-
-    Returns:
-        (3, rows, columns) uint8 RGB.
-
-    Raises:
-        DicomReadError: if the file or the frame cannot be read.
-    """
-    with UltrasoundInstance(path, limits=limits) as instance:
-        return instance.frame(getattr(path, "frame", frame))
 
 
 def iter_frames(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Iterator[NDArray[np.uint8]]:

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.instance import UltrasoundInstance
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Limits
+from fetal_monai.dicom.picture import open_image
 from fetal_monai.errors import DicomReadError
 
 _ROOT = str(Path(__file__).parents[2])
@@ -177,7 +177,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         request = json.loads(line)
         pixels = b""
         try:
-            with UltrasoundInstance(request["path"], limits=Limits(**request["limits"])) as instance:
+            with open_image(request["path"], limits=Limits(**request["limits"])) as instance:
                 image = instance.frame(request["frame"])
                 meta = instance.metadata(request["frame"], identifiers=request["identifiers"])
             pixels = image.tobytes()

@@ -10,14 +10,16 @@ import torch
 from monai.data import ImageReader
 
 from fetal_monai.dicom.frame_ref import FrameRef
-from fetal_monai.dicom.instance import UltrasoundInstance
 from fetal_monai.dicom.isolation import IsolatedDecoder
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Limits
+from fetal_monai.dicom.picture import open_image
 from fetal_monai.errors import DicomReadError
 
 
 class UltrasoundReader(ImageReader):
     """Read one frame of an ultrasound DICOM file as 8-bit RGB, whatever its colour model and compression.
+
+    A PNG or JPEG is read, too, as a still that declares no regions.
 
     `read` only notes the address and `get_data` decodes: `LoadImage` swallows what `read` raises and asks the next
     reader, so a `DicomReadError` from `get_data` is the one way for it to reach the user as it is.
@@ -81,7 +83,7 @@ class UltrasoundReader(ImageReader):
         if self._decoder is not None:
             frame, meta = self._decoder.decode(img.path, img.frame, limits=self._limits, identifiers=self._identifiers)
         else:
-            with UltrasoundInstance(img.path, limits=self._limits) as instance:
+            with open_image(img.path, limits=self._limits) as instance:
                 frame, meta = instance.frame(img.frame), instance.metadata(img.frame, identifiers=self._identifiers)
         return torch.from_numpy(frame), meta
 

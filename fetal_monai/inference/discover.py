@@ -12,8 +12,8 @@ from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.index import index_file
+from fetal_monai.dicom.picture import PICTURE_SUFFIXES, is_picture
 from fetal_monai.errors import InputError
-from fetal_monai.inference.inputs import PICTURE_SUFFIXES, is_picture
 from fetal_monai.inference.prediction import ReadFailure
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any, TypeAlias, Union
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fetal_monai.dicom import FrameRef, UltrasoundInstance
+from fetal_monai.dicom import FrameRef, UltrasoundInstance, open_image
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.limits import DEFAULT_LIMITS
+from fetal_monai.dicom.picture import is_picture
 from fetal_monai.errors import DicomReadError
 from fetal_monai.inference.prediction import ReadFailure
-
-PICTURE_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +27,7 @@ class Frame:
         uid: SOP Instance UID, None where there is none.
         index: zero-based frame of a clip, -1 for a still.
         pixels: (3, H, W) uint8 RGB.
-        meta: what `UltrasoundReader` tells; empty for pictures and arrays.
+        meta: what `UltrasoundReader` tells; empty for arrays.
         measured: what a caller's own measure said of the pixels.
     """
 
@@ -56,22 +51,6 @@ class Run:
     array: NDArray[np.uint8] | torch.Tensor | None = None
     decoded: Frame | None = None
     failure: ReadFailure | None = None
-
-
-def is_picture(path: str | PathLike[str]) -> bool:
-    """Whether a file begins as a PNG or a JPEG does.
-
-    Args:
-        path: a file.
-
-    Returns:
-        False also if it cannot be read; then reading it as DICOM will say why.
-    """
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123  # a FrameRef is a path, but no Path
-            return file.read(8).startswith(PICTURE_MAGICS)
-    except OSError:
-        return False
 
 
 def plan_runs(inputs: Input | Iterable[Input], length: int) -> Iterator[Run]:
@@ -153,16 +132,13 @@ def decode_run(run: Run) -> Iterator[Frame | ReadFailure]:
         yield run.decoded
     elif run.array is not None:
         yield _array_frame(run.source, run.array)
-    elif is_picture(run.source):
-        for index in run.frames:
-            yield _picture_frame(run.source, index)
     else:
-        yield from _dicom_frames(run)
+        yield from _frames_of_file(run)
 
 
-def _dicom_frames(run: Run) -> Iterator[Frame | ReadFailure]:
+def _frames_of_file(run: Run) -> Iterator[Frame | ReadFailure]:
     try:
-        with UltrasoundInstance(run.source) as instance:
+        with open_image(run.source) as instance:
             for index in run.frames:
                 try:
                     pixels, meta = instance.frame(index), instance.metadata(index)
@@ -173,23 +149,6 @@ def _dicom_frames(run: Run) -> Iterator[Frame | ReadFailure]:
     except DicomReadError as error:
         for index in run.frames:
             yield ReadFailure(str(FrameRef(run.source, index)), str(error))
-
-
-def _picture_frame(path: str, index: int) -> Frame | ReadFailure:
-    """Decode a PNG or JPEG; deeper grey and alpha are brought to 8-bit RGB."""
-    if index not in (STILL, 0):
-        return ReadFailure(f"{path}#{index}", f"{path}: there is no frame {index}: a picture has one; use -1 or 0")
-    try:
-        bgr = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error) as error:
-        return ReadFailure(path, f"{path}: it cannot be read ({str(error).strip()}); check the path and its rights")
-    if bgr is None:
-        return ReadFailure(path, f"{path}: it is a damaged PNG or JPEG; export it again")
-    if bgr.shape[0] * bgr.shape[1] > DEFAULT_LIMITS.max_frame_pixels:
-        return ReadFailure(
-            path, f"{path}: {bgr.shape[0]} x {bgr.shape[1]} pixels are above the limit; export it smaller"
-        )
-    return Frame(path, None, index, np.ascontiguousarray(bgr[..., ::-1].transpose(2, 0, 1)))
 
 
 def _array_frame(source: str, array: NDArray[np.uint8] | torch.Tensor) -> Frame | ReadFailure:

@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 from fetal_monai.dicom import UltrasoundInstance
+from fetal_monai.dicom.picture import is_picture
 from fetal_monai.errors import DicomReadError
 from fetal_monai.inference.discover import FoundImages
-from fetal_monai.inference.inputs import is_picture
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.study.clip import Clip, analyse_clip

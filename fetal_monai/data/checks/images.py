@@ -11,7 +11,8 @@ from itertools import groupby
 from fetal_monai.data.checks.finding import Finding
 from fetal_monai.data.checks.perceptual_hash import Look, look_at
 from fetal_monai.data.file_facts import FileFacts, facts_of
-from fetal_monai.dicom import FrameRef, UltrasoundInstance
+from fetal_monai.dicom import FrameRef, open_image
+from fetal_monai.dicom.picture import Instance
 from fetal_monai.errors import DicomReadError
 
 WORKERS = 4
@@ -98,7 +99,7 @@ def see_images(
 
 def _see_file(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding]:
     try:
-        with UltrasoundInstance(group[0].image.path) as instance:
+        with open_image(group[0].image.path) as instance:
             facts = facts_of(instance, pixels=not pixels)
             for each in group:
                 try:
@@ -110,7 +111,7 @@ def _see_file(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding
             yield _unreadable(each, error)
 
 
-def _see_frame(each: Listed, instance: UltrasoundInstance, facts: FileFacts, pixels: bool) -> SeenImage:
+def _see_frame(each: Listed, instance: Instance, facts: FileFacts, pixels: bool) -> SeenImage:
     if not pixels:
         return SeenImage(each, facts, f"{facts.pixels} {max(each.image.frame, 0)}", None)
     frame = instance.frame(each.image.frame)

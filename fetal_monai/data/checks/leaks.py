@@ -49,5 +49,5 @@ def _finding(name: str, group: list[SeenImage], patients: int, images: int) -> F
     stray = next(image for image in ordered if image.listed.split != first.listed.split)
     text = f"{stray.listed} has the same {name} in its header as {first.listed}, {len(group)} images in all"
     remedy = "correct patient_id or the splits: a patient belongs in one"
-    rows, images = tuple(image.listed.row for image in ordered), (first.listed.image, stray.listed.image)
-    return Finding("error", "patient", f"{text}; {remedy}", rows, images)
+    rows = tuple(image.listed.row for image in ordered)
+    return Finding("error", "patient", f"{text}; {remedy}", rows, (first.listed.image, stray.listed.image))

@@ -47,7 +47,7 @@ class ImportSummary:
     Args:
         rows: of `annotations.csv`.
         class_names: the classes in order.
-        written: images written by this run; the others were there already.
+        written: images written, or in place looked at, by this run; the others were there already.
         failures: images that should be there and are not: name and reason.
         left_out: what was not imported by design: name and reason.
         notes: what a person should know.
@@ -84,12 +84,14 @@ def import_dataset(
     val_fraction: float = 0.15,
     test_fraction: float = 0.15,
     seed: int = 0,
+    in_place: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportSummary:
     """Turn a data set of pictures into DICOM with labels, ready for training.
 
-    Into `out` go `dicom/UID.dcm`, `annotations.csv`, `classes.yaml` (a configuration for training), `import.json`
-    and, where something was not imported, `not_imported.csv`. Pixels are those of the source, every one.
+    Into `out` go `dicom/UID.dcm` (unless `in_place`), `annotations.csv`, `classes.yaml` (a configuration for
+    training), `import.json` and, where something was not imported, `not_imported.csv`. Pixels are those of the source,
+    every one.
 
     Args:
         kind: one of `KINDS`.
@@ -99,6 +101,7 @@ def import_dataset(
         val_fraction: the share of images for `val`, where the source does not say.
         test_fraction: the share for `test`, where the source has no splits at all.
         seed: of the draw of patients.
+        in_place: write no DICOM: the rows name the pictures where they are, by their paths below `source`, a folder.
         progress: called with (images done, images in all).
 
     Returns:
@@ -124,8 +127,12 @@ def import_dataset(
         with open_source(source) as opened:
             plan = KINDS[kind](opened, patient_pattern)
             plan = assign_splits(plan, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
-            _claim(out, Path(source), kind, plan)
-            rows, damaged, written = _import_images(opened, plan, kind, out / "dicom", progress)
+            if in_place and not Path(source).is_dir():
+                raise InputError(
+                    source, ["pictures in a zip cannot stay where they are; unpack it, and give the folder"]
+                )
+            _claim(out, Path(source), kind, plan, in_place=in_place)
+            rows, damaged, written = _import_images(opened, plan, kind, None if in_place else out / "dicom", progress)
         if not rows:
             raise InputError(source, [f"{name}: {reason}" for name, reason in damaged] or ["no image has a label"])
         failures = (*plan.missing, *damaged)
@@ -136,9 +143,15 @@ def import_dataset(
     return ImportSummary(rows, plan.class_names, written, failures, plan.left_out, plan.notes, plan.licence)
 
 
-def _claim(out: Path, source: Path, kind: str, plan: Plan) -> None:
+def _claim(out: Path, source: Path, kind: str, plan: Plan, *, in_place: bool) -> None:
     """Make the folder this import's own, or see that it already is."""
-    record = {"import": kind, "plan": plan.fingerprint(), "images": len(plan.items), "licence": plan.licence}
+    record = {
+        "import": kind,
+        "plan": plan.fingerprint(),
+        "images": len(plan.items),
+        "in_place": in_place,
+        "licence": plan.licence,
+    }
     if out.resolve().is_relative_to(source.resolve()):
         raise InputError(out, ["lies in the source, which stays as it is; name a folder elsewhere"])
     if out.exists() and not out.is_dir():
@@ -157,7 +170,7 @@ def _claim(out: Path, source: Path, kind: str, plan: Plan) -> None:
 
 
 def _import_images(
-    source: Source, plan: Plan, kind: str, folder: Path, progress: Callable[[int, int], None] | None
+    source: Source, plan: Plan, kind: str, folder: Path | None, progress: Callable[[int, int], None] | None
 ) -> tuple[list[Row], list[tuple[str, str]], int]:
     index = {name: position for position, name in enumerate(plan.class_names)}
     with_device = any(item.device for item in plan.items)
@@ -172,22 +185,24 @@ def _import_images(
             identity = derive_identity(
                 kind, item.title, item.patient, content, device=item.device, published_as=plan.published_as
             )
-            path = folder / f"{identity.sop_uid}.dcm"
-            if not path.exists():
-                write_image(read_picture(content), identity, path)
+            path = folder and folder / f"{identity.sop_uid}.dcm"
+            if path is None or not path.exists():
+                picture = read_picture(content)
                 written += 1
+                if path is not None:
+                    write_image(picture, identity, path)
         except Fault as fault:
             damaged.append((item.title, str(fault)))
             continue
         row: Row = {
-            "SOPInstanceUID": str(identity.sop_uid),
+            **({"file": item.member} if folder is None else {"SOPInstanceUID": str(identity.sop_uid)}),
             "split": item.split,
             "class": item.label,
             "class_int": index[item.label],
             "frame": -1,
             "patient_id": identity.patient_id,
         }
-        rows.append(row | ({"device": item.device} if with_device else {}) | {"source": item.title})
+        rows.append(row | ({"device": item.device} if with_device else {}) | ({"source": item.title} if folder else {}))
     if progress is not None:
         progress(len(plan.items), len(plan.items))
     return rows, damaged, written

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault
+from fetal_monai.dicom.picture import PICTURE_SUFFIXES
 from fetal_monai.errors import InputError
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 MAX_MEMBERS = 1_000_000
 MAX_EXPANDED = 1 << 36  # 64 GiB, thirty times the largest archive that is known here
 MAX_TABLE = 1 << 28
