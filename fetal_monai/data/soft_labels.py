@@ -16,7 +16,7 @@ SOFT_LABEL = "soft_label"
 """The key of the probabilities in a data list."""
 PREFIX = "p:"
 _ROUNDING = 0.005 + 1e-9  # what writing two digits may cost each number of a row
-_TIE = 1e-6
+_TIE = 1e-5
 
 
 def soft_columns(table: pd.DataFrame) -> dict[str, str]:

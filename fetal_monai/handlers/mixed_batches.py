@@ -20,7 +20,8 @@ class MixedBatches(PrepareBatch):
     """Prepare a batch for the trainer: mixed images, and class probabilities as labels.
 
     Labels are mixed as probabilities, those of `soft_label` where the batch has it. Only `image` is mixed and passed
-    on; the network derives the coarse view from it, so that both views show the same mixture. The random state is torch's, so `SeedEpochs` and `set_determinism` rule it.
+    on; the network derives the coarse view from it, so that both views show the same mixture. The random state is
+    torch's, so `SeedEpochs` and `set_determinism` rule it.
 
     Args:
         mixer: `monai.transforms.MixUp` (Zhang et al. 2018, arXiv 1710.09412) or `RectangleMix` below; its batch size is
