@@ -38,6 +38,8 @@ def _cautions(consensus: Consensus) -> list[str]:
     notes = []
     if tied := int(consensus.tied.sum()):
         notes.append(f"{tied} have two classes equally probable and got the first in the list; decide these yourself")
+    if unnamed := int(consensus.unnamed.sum()):
+        notes.append(f"{unnamed} got a class that no expert gave them, because all seem to confuse it; look at these")
     if len(votes.experts) < FEW_EXPERTS:
         notes.append("two experts cannot outvote each other: how sure the labels are is little more than a guess")
     named = len(set(votes.table["label"]))

@@ -56,7 +56,7 @@ def soft_label_problems(table: pd.DataFrame, class_names: Sequence[str] | None =
 
 
 def soft_label(
-    record: Mapping[str, Any], columns: Mapping[str, str], class_names: Sequence[str]
+    record: Mapping[Any, Any], columns: Mapping[str, str], class_names: Sequence[str]
 ) -> NDArray[np.float32]:
     """Read the probabilities of a row that has no problem; a row without any is sure of its class.
 
@@ -79,10 +79,10 @@ def soft_label(
     if not any(given.values()):
         given = {record["class"]: 1.0}
     found = np.array([given.get(name, 0.0) for name in class_names])
-    return (found / found.sum()).astype(np.float32)
+    return np.asarray(found / found.sum(), dtype=np.float32)
 
 
-def _row_problem(record: Mapping[str, Any], columns: Mapping[str, str]) -> str | None:
+def _row_problem(record: Mapping[Any, Any], columns: Mapping[str, str]) -> str | None:
     texts = {name: str(record[column]) for name, column in columns.items() if record[column] != ""}
     if not texts:
         return None

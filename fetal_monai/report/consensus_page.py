@@ -38,6 +38,7 @@ class Dispute:
         label: the class that all together say.
         probability: of that class.
         tied: whether another is as probable.
+        unnamed: whether no expert called it that.
         votes: expert and class, in the order of the experts.
         shares: class and probability, the most probable first, without those near 0.
         picture: a data URI, or None.
@@ -49,6 +50,7 @@ class Dispute:
     label: str
     probability: float
     tied: bool
+    unnamed: bool
     votes: list[tuple[str, str]]
     shares: list[tuple[str, float]]
     picture: str | None = None
@@ -111,7 +113,7 @@ def describe_dispute(consensus: Consensus, image: int, picture: Callable[[str, i
         The description; an image that cannot be found or read has none, and the reason.
     """
     votes, names = consensus.votes, consensus.votes.class_names
-    uid, frame = str(votes.images.loc[image, "SOPInstanceUID"]), int(votes.images.loc[image, "frame"])
+    uid, frame = str(votes.images.loc[image, "SOPInstanceUID"]), int(str(votes.images.loc[image, "frame"]))
     cast = votes.table[votes.table["image"] == image]
     posterior = consensus.posterior[image]
     order = [int(place) for place in np.argsort(-posterior, kind="stable")]
@@ -127,6 +129,7 @@ def describe_dispute(consensus: Consensus, image: int, picture: Callable[[str, i
         names[int(consensus.labels[image])],
         float(consensus.probability[image]),
         bool(consensus.tied[image]),
+        bool(consensus.unnamed[image]),
         [(expert, names[label]) for expert, label in cast[["expert", "label"]].itertuples(index=False)],
         [(names[place], float(posterior[place])) for place in order if posterior[place] >= SHOWN_FROM],
         shown,

@@ -54,8 +54,8 @@ def _own_classes(table: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
     numbered = table[table["class_int"] != ""]
     numbers: dict[str, int] = {}
     owner: dict[int, str] = {}
-    for name, group in numbered.groupby("class", sort=True):
-        given = group.drop_duplicates("class_int")
+    for name in sorted(set(numbered["class"])):
+        given = numbered[numbered["class"] == name].drop_duplicates("class_int")
         places = [f"{n} ({f}, row {r})" for n, f, r in given[["class_int", "file", "row"]].itertuples(index=False)]
         number = str(given["class_int"].iloc[0])
         if len(given) > 1:
@@ -63,10 +63,10 @@ def _own_classes(table: pd.DataFrame) -> tuple[dict[str, int], list[str]]:
         elif not (number.isascii() and number.isdigit()):
             problems.append(f"class_int {places[0]} of class '{name}' is no number from 0 on; {_REMEDY}")
         else:
-            other = owner.setdefault(int(number), str(name))
+            other = owner.setdefault(int(number), name)
             if other != name:
                 problems.append(f"classes '{other}' and '{name}' both have the number {number}; {_REMEDY}")
-            numbers[str(name)] = int(number)
+            numbers[name] = int(number)
     lacking = [name for name in names if numbers and name not in numbers]
     problems += [f"class '{name}' has no class_int, and others have; {_REMEDY}" for name in lacking]
     if problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -46,17 +46,24 @@ class Consensus:
     @property
     def labels(self) -> NDArray[np.int64]:
         """(N,), the most probable class of each image; of equals, the first in the list of classes."""
-        return np.argmax(self.posterior >= self.posterior.max(axis=1, keepdims=True) - _TIE, axis=1)
+        return np.asarray(self._likely.argmax(axis=1))
 
     @property
     def probability(self) -> NDArray[np.float64]:
         """(N,), of that class."""
-        return self.posterior.max(axis=1)
+        return np.asarray(self.posterior.max(axis=1))
 
     @property
     def tied(self) -> NDArray[np.bool_]:
         """(N,), whether another class is as probable."""
-        return np.asarray((self.posterior >= self.posterior.max(axis=1, keepdims=True) - _TIE).sum(axis=1) > 1)
+        return np.asarray(self._likely.sum(axis=1) > 1)
+
+    @property
+    def unnamed(self) -> NDArray[np.bool_]:
+        """(N,), whether no expert called the image what all together do: all seem to confuse the class alike."""
+        voted = np.zeros(self.posterior.shape, dtype=bool)
+        voted[self.votes.table["image"], self.votes.table["label"]] = True
+        return np.asarray(~voted[np.arange(len(voted)), self.labels])
 
     @property
     def disputed(self) -> list[int]:
@@ -66,6 +73,11 @@ class Consensus:
         agreeing = pd.Series(right).groupby(table["image"].to_numpy()).mean().to_numpy()
         order = np.lexsort((np.arange(len(agreeing)), agreeing, self.probability.round(6)))
         return [int(image) for image in order if agreeing[image] < 1]
+
+    @property
+    def _likely(self) -> NDArray[np.bool_]:
+        """(N, C), which classes are the most probable."""
+        return np.asarray(self.posterior >= self.posterior.max(axis=1, keepdims=True) - _TIE)
 
     def rates(self, expert: str) -> NDArray[np.float64]:
         """How an expert calls each class.
@@ -78,7 +90,7 @@ class Consensus:
         """
         counts = self.confusion[expert]
         seen = counts.sum(axis=1, keepdims=True)
-        return np.divide(counts, seen, out=np.full(counts.shape, np.nan), where=seen >= 0.5)
+        return np.asarray(np.divide(counts, seen, out=np.full(counts.shape, np.nan), where=seen >= 0.5))
 
     def accuracy(self, expert: str) -> float:
         """The share of an expert's images that are estimated to be right, 0 to 1."""
@@ -121,21 +133,23 @@ def find_consensus(votes: Votes, method: Method = "dawid-skene") -> Consensus:
         if method == "majority":
             found = MajorityVote().fit_predict_proba(answers)
         else:
-            model = (DawidSkene if method == "dawid-skene" else OneCoinDawidSkene)(n_iter=MOST_ITERATIONS).fit(answers)
+            model: Any = (DawidSkene if method == "dawid-skene" else OneCoinDawidSkene)(n_iter=MOST_ITERATIONS).fit(
+                answers
+            )
             found, converged = model.probas_, len(model.loss_history_) < MOST_ITERATIONS
         shared = answers[answers.duplicated("task", keep=False)]
         alpha = float(alpha_krippendorff(shared)) if len(set(shared["label"])) > 1 else None
-    images, labels = answers["task"].to_numpy(), answers["label"].to_numpy()
+    images, labels = answers["task"].to_numpy(), answers["label"].to_numpy(dtype=np.int64)
     named = sorted(set(labels))
     shares = found.reindex(index=range(len(votes.images)), columns=named).fillna(0.0).to_numpy(dtype=float)
     shares = shares / shares.sum(axis=1, keepdims=True)
     if method == "dawid-skene":
-        experts = answers["worker"].astype("category").cat.codes.to_numpy(dtype=int)
-        shares = leave_one_out(shares, images, experts, np.searchsorted(named, labels))
+        experts = np.asarray(answers["worker"].astype("category").cat.codes, dtype=np.int64)
+        shares = leave_one_out(shares, images, experts, np.searchsorted(named, labels).astype(np.int64))
     posterior = np.zeros((len(shares), len(votes.class_numbers)))
     posterior[:, named] = shares
     confusion = {
-        expert: _expected_counts(posterior, rows["image"].to_numpy(), rows["label"].to_numpy())
+        str(expert): _expected_counts(posterior, rows["image"].to_numpy(), rows["label"].to_numpy())
         for expert, rows in votes.table.groupby("expert", sort=True)
     }
     return Consensus(votes, method, posterior, confusion, alpha, converged)

@@ -134,6 +134,22 @@ def test_an_even_disagreement_is_a_tie_and_the_first_in_doubt(method):
     assert found.disputed == [8, 9]
 
 
+def test_a_class_that_all_confuse_is_told():
+    """Where all three say something else each, the class that they confuse with just these may be more probable."""
+    table = pd.DataFrame(
+        [(image, e, 0) for image in range(40) for e in "abc"]
+        + [(image, e, (3 if e == "abc"[image % 3] else 0)) for image in range(40, 70) for e in "abc"]
+        + [(image, e, label) for image in range(70, 100) for e, label in (("a", 1), ("b", 1), ("c", 2))]
+        + [(image, e, label) for image in range(100, 130) for e, label in (("a", 1), ("b", 3), ("c", 1))]
+        + [(130, "a", 1), (130, "b", 3), (130, "c", 2)],
+        columns=["image", "expert", "label"],
+    )
+    found = find_consensus(as_votes(table, 4))
+    given = table.groupby("image")["label"].agg(set)
+    assert found.unnamed.tolist() == [bool(found.labels[image] not in given[image]) for image in range(131)]
+    assert not find_consensus(as_votes(table, 4), "majority").unnamed.any()
+
+
 def test_an_expert_of_one_image_is_trusted_a_little():
     table = pd.DataFrame(
         [(image, e, image % 3) for image in range(30) for e in "ab"] + [(0, "c", 1)],
