@@ -12,6 +12,7 @@ from fetal_monai.cli.audit import audit
 from fetal_monai.cli.bundle import bundle
 from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
+from fetal_monai.cli.consensus import consensus
 from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_data import import_data
 from fetal_monai.cli.import_weights import import_weights
@@ -64,6 +65,7 @@ app.command(
 )(run)
 app.command("import")(import_data)
 app.command()(label)
+app.command()(consensus)
 app.command()(compare)
 app.command()(audit)
 app.command("fetch-weights")(fetch_weights)

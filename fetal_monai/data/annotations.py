@@ -21,6 +21,7 @@ from fetal_monai.data.row_problems import (
     patients_in_two_splits,
     repeated_images,
 )
+from fetal_monai.data.soft_labels import SOFT_LABEL, soft_columns, soft_label, soft_label_problems
 from fetal_monai.data.text_table import read_text_table
 from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import InputError
@@ -37,7 +38,8 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
 
     Args:
         path: a table with the columns `SOPInstanceUID, split, class, class_int, frame` in any order; further columns
-            (`patient_id` is understood) are kept. Separators and encodings are those of `read_text_table`.
+            (`patient_id` and probabilities are understood, see `load_datalists`) are kept. Separators and encodings
+            are those of `read_text_table`.
 
     Returns:
         The table with a column `row`, the line in the file for messages. A column `file`, the path of a PNG or JPEG
@@ -107,11 +109,13 @@ def load_datalists(
 
     Returns:
         For each of train, val and test a list of items with `image` (a `FrameRef`), `label` (int), `class`,
-        `SOPInstanceUID` (of a picture its path), `frame` (int) and `patient_id` (empty if the CSV has none).
+        `SOPInstanceUID` (of a picture its path), `frame` (int) and `patient_id` (empty if the CSV has none). Where the
+        CSV has columns of probabilities (`p:Femur`, ...) also `soft_label`, (C,) float32: those of the row, or its
+        class for sure.
 
     Raises:
         InputError: with all problems at once: unknown splits and classes, a `class_int` that disagrees, missing
-            files, frames out of range, an image or patient in two splits, empty splits.
+            files, frames out of range, an image or patient in two splits, empty splits, probabilities that are none.
     """
     table = read_annotations(annotations)
     if "patient_id" not in table:
@@ -119,7 +123,8 @@ def load_datalists(
             "%s has no column patient_id: splits cannot be checked for patients that stand in two of them", annotations
         )
         table["patient_id"] = ""
-    problems = [*label_problems(table, class_names), *empty_splits(table, splits), *repeated_images(table)]
+    problems = [*label_problems(table, class_names), *soft_label_problems(table, class_names)]
+    problems += [*empty_splits(table, splits), *repeated_images(table)]
     if not allow_patient_overlap:
         problems += patients_in_two_splits(table)
     paths, missing = find_files(table, FileLookup(dicom_dir))
@@ -127,6 +132,7 @@ def load_datalists(
     if problems:
         ordered = sorted(problems, key=lambda problem: problem[0])
         raise InputError(annotations, [f"row {row}: {text}" if row else text for row, text in ordered])
+    columns = soft_columns(table)
     items: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for record in table.to_dict("records"):
         frame = int(record["frame"])
@@ -140,6 +146,8 @@ def load_datalists(
                 "patient_id": record["patient_id"],
             }
         )
+        if columns:
+            items[record["split"]][-1][SOFT_LABEL] = soft_label(record, columns, class_names)
     return items
 
 

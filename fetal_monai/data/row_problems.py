@@ -76,13 +76,23 @@ def label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Prob
     problems = split_problems(table)
     for row, name, number in table[["row", "class", "class_int"]].itertuples(index=False):
         if name not in index:
-            known = ", ".join(class_names)
-            text = f"class '{name}' is not in the list of classes ({known}); {_meant(name, class_names)}correct it, or "
-            problems.append((row, text + OTHER_CLASSES))
+            problems.append((row, class_problem(name, class_names)))
         elif number != str(index[name]):
             text = f"class_int {number!r} disagrees with class '{name}', which is {index[name]}{_spreadsheet(number)}"
             problems.append((row, text))
     return problems
+
+
+def class_problem(name: str, class_names: Sequence[str]) -> str:
+    """Say that a class is unknown, and which one may be meant.
+
+    Example:
+        >>> print(class_problem("femur", ["Femur", "Other"]).split("; ")[1])
+        did you mean Femur? correct it, or train a model of your own for other classes (README, 'Your own data')
+    """
+    known = ", ".join(class_names)
+    meant = _meant(name, class_names)
+    return f"class '{name}' is not in the list of classes ({known}); {meant}correct it, or {OTHER_CLASSES}"
 
 
 def split_problems(table: pd.DataFrame) -> list[Problem]:

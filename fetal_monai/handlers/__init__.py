@@ -9,6 +9,7 @@ from fetal_monai.handlers.model_saver import ModelSaver
 from fetal_monai.handlers.prediction_collector import PredictionCollector
 from fetal_monai.handlers.prepare_views import PrepareViews
 from fetal_monai.handlers.seed_epochs import SeedEpochs
+from fetal_monai.handlers.soft_labels import SoftLabels
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
 from fetal_monai.handlers.weight_average import WeightAverage
@@ -24,6 +25,7 @@ __all__ = [
     "PrepareViews",
     "RectangleMix",
     "SeedEpochs",
+    "SoftLabels",
     "TensorBoardFigures",
     "TrainingCheckpoint",
     "WeightAverage",

@@ -12,14 +12,16 @@ from monai.transforms import CutMix, MixUp
 from monai.utils import convert_to_tensor
 from torch.nn import functional
 
+from fetal_monai.data.soft_labels import SOFT_LABEL
 from fetal_monai.errors import FetalMonaiError
 
 
 class MixedBatches(PrepareBatch):
     """Prepare a batch for the trainer: mixed images, and class probabilities as labels.
 
-    Only `image` is mixed and passed on; the network derives the coarse view from it, so that both views show the same
-    mixture. The random state is torch's, so `SeedEpochs` and `set_determinism` rule it.
+    Labels are mixed as probabilities, those of `soft_label` where the batch has it. Only `image` is mixed and passed
+    on; the network derives the coarse view from it, so that both views show the same mixture. The random state is
+    torch's, so `SeedEpochs` and `set_determinism` rule it.
 
     Args:
         mixer: `monai.transforms.MixUp` (Zhang et al. 2018, arXiv 1710.09412) or `RectangleMix` below; its batch size is
@@ -53,7 +55,10 @@ class MixedBatches(PrepareBatch):
         self.mixer.batch_size = len(image)
         self.mixer.set_random_state(int(torch.randint(2**31, ())))
         self.mixer.randomize(image)
-        labels = functional.one_hot(label.long(), self.num_classes).to(image.dtype)
+        labels = batchdata.get(SOFT_LABEL)
+        if labels is None:
+            labels = functional.one_hot(label.long(), self.num_classes)
+        labels = convert_to_tensor(labels, track_meta=False).to(image.dtype)
         image = self.mixer.apply(image)
         if isinstance(self.mixer, CutMix):
             labels = self.mixer.apply_on_labels(labels)

@@ -12,6 +12,7 @@ from typing import Any
 from monai.transforms import Compose, LoadImaged
 
 import fetal_monai
+from fetal_monai.data.soft_labels import SOFT_LABEL
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.model.facts import ModelFacts
 from fetal_monai.utils.serialization import Recorded
@@ -97,7 +98,8 @@ def fingerprint(datalists: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[st
         classes: dict[str, int] = {}
         for item in items:
             classes[item["class"]] = classes.get(item["class"], 0) + 1
-            lines.append(f"{item['SOPInstanceUID']},{item['frame']},{split},{item['class']}")
+            soft = "".join(f",{share:.6g}" for share in item.get(SOFT_LABEL, ()))
+            lines.append(f"{item['SOPInstanceUID']},{item['frame']},{split},{item['class']}{soft}")
         patients = {item["patient_id"] for item in items if item["patient_id"]}
         facts[split] = {"images": len(items), "patients": len(patients) or None, "classes": classes}
     facts["sha256"] = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

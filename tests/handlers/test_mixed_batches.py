@@ -29,6 +29,17 @@ def test_labels_are_the_shares_of_each_image(make, seed, count, sides, alpha):
     assert not isinstance(mixed, MetaTensor)
 
 
+def test_soft_labels_are_mixed_as_the_images_are():
+    """An image's value is the probability of its second class, so that mixtures keep to it."""
+    soft = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    images = soft[:, 1].view(3, 1, 1, 1).expand(3, 3, 8, 8).contiguous()
+    batch = {"image": images, "label": torch.tensor([0, 1, 1]), "soft_label": soft}
+    torch.manual_seed(2)
+    mixed, labels = MixedBatches(MixUp(batch_size=3, alpha=5.0), num_classes=2)(batch)
+    torch.testing.assert_close(mixed.mean((1, 2, 3)), labels[:, 1])
+    assert not torch.isclose(labels, soft).all()
+
+
 def test_cutmix_pastes_one_whole_rectangle():
     torch.manual_seed(1)
     prepare = MixedBatches(RectangleMix(batch_size=1, alpha=1.0), num_classes=8)

@@ -149,6 +149,35 @@ def test_soft_targets_are_the_expectation_over_hard_ones(make, seed):
     torch.testing.assert_close(loss(logits, mixed), 0.3 * loss(logits, target) + 0.7 * loss(logits, other))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        *LOSSES.values(),
+        lambda **_: torch.nn.CrossEntropyLoss(),
+        lambda **_: torch.nn.CrossEntropyLoss(label_smoothing=0.1),
+    ],
+    ids=[*LOSSES, "cross-entropy", "label smoothing"],
+)
+def test_probabilities_of_0_and_1_are_class_numbers_in_value_and_gradient(make):
+    logits, target = batch()
+    loss = make(beta=0.999)
+    found = []
+    for given_target in (target, functional.one_hot(target, len(COUNTS)).to(logits)):
+        given_logits = logits.clone().requires_grad_()
+        value = loss(given_logits, given_target)
+        found.append((value, *torch.autograd.grad(value, given_logits)))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_torch_divides_weighted_probabilities_by_the_images():
+    """Where our losses divide by the weights' sum: the same direction in each batch, of another length."""
+    logits, target = batch()
+    weight = effective_number_weights(COUNTS, 0.999).double()
+    loss = torch.nn.CrossEntropyLoss(weight=weight)
+    one_hot = functional.one_hot(target, len(COUNTS)).to(logits)
+    torch.testing.assert_close(loss(logits, one_hot) * len(target), loss(logits, target) * weight[target].sum())
+
+
 @every_loss
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000))

@@ -16,6 +16,7 @@ from fetal_monai.data.row_problems import (
     repeated_images,
     split_problems,
 )
+from fetal_monai.data.soft_labels import soft_label_problems
 
 
 def table_findings(table: pd.DataFrame, class_names: Sequence[str] | None) -> list[Finding]:
@@ -32,7 +33,7 @@ def table_findings(table: pd.DataFrame, class_names: Sequence[str] | None) -> li
         problems = label_problems(table, class_names)
     else:
         problems = [*split_problems(table), *number_problems(table)]
-    findings = as_findings("row", problems)
+    findings = as_findings("row", [*problems, *soft_label_problems(table, class_names)])
     findings += as_findings("duplicate", repeated_images(table))
     if "patient_id" in table:
         findings += as_findings("patient", patients_in_two_splits(table))
