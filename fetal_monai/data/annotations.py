@@ -57,11 +57,29 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
         'Femur'
     """
     table = read_text_table(path, COLUMNS)
-    if FILE_COLUMN in table:
-        files = table[FILE_COLUMN].str.replace("\\", "/", regex=False)
-        table["SOPInstanceUID"] = files.where(files != "", table.get("SOPInstanceUID", ""))
+    table = with_image_names(table)
     require_columns(path, table, REQUIRED_COLUMNS)
     return table.assign(row=table.index).reset_index(drop=True)
+
+
+def with_image_names(table: pd.DataFrame) -> pd.DataFrame:
+    r"""Let the column `file`, where it is filled, name the image in `SOPInstanceUID`.
+
+    Args:
+        table: as it was read.
+
+    Returns:
+        The table; without a column `file` as it is.
+
+    Example:
+        >>> table = pd.DataFrame({"file": ["Femur\\1.png", ""], "SOPInstanceUID": ["", "1.2"]})
+        >>> with_image_names(table)["SOPInstanceUID"].tolist()
+        ['Femur/1.png', '1.2']
+    """
+    if FILE_COLUMN not in table:
+        return table
+    files = table[FILE_COLUMN].str.replace("\\", "/", regex=False)
+    return table.assign(SOPInstanceUID=files.where(files != "", table.get("SOPInstanceUID", "")))
 
 
 def require_columns(path: str | PathLike[str], table: pd.DataFrame, required: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fetal_monai.data.annotations import COLUMNS, require_columns
+from fetal_monai.data.annotations import COLUMNS, FILE_COLUMN, require_columns, with_image_names
 from fetal_monai.data.consensus.class_list import class_list
 from fetal_monai.data.row_problems import address_problems, bare_uid
 from fetal_monai.data.soft_labels import PREFIX
@@ -103,7 +103,7 @@ def _expert_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _read(path: Path, expert: str) -> pd.DataFrame:
-    table = read_text_table(path, (*COLUMNS, "expert"))
+    table = with_image_names(read_text_table(path, (*COLUMNS, "expert"))).drop(columns=FILE_COLUMN, errors="ignore")
     require_columns(path, table, ["SOPInstanceUID", "class"])
     given = {"expert": expert, "frame": str(STILL), "class_int": ""}
     table = table.assign(**{name: value for name, value in given.items() if name not in table})

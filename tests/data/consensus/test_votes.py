@@ -110,3 +110,12 @@ def test_wrong_files_are_named(ann, tmp_path):
     nobody = write(tmp_path, "all.csv", "1.2,,Femur\n", "SOPInstanceUID,expert,class\n")
     with pytest.raises(InputError, match="row 2: expert is empty"):
         read_votes([nobody])
+
+
+def test_pictures_may_be_voted_on(tmp_path):
+    for name, label in (("ann", "Femur"), ("bob", "Other")):
+        (tmp_path / f"{name}.csv").write_text(f"file,class\nFemur/1.png,{label}\nSpine/1.png,Other\n")
+    votes = read_votes([tmp_path / "ann.csv", tmp_path / "bob.csv"])
+    assert votes.images["SOPInstanceUID"].tolist() == ["Femur/1.png", "Spine/1.png"]
+    assert "file" not in votes.images
+    assert votes.table["label"].tolist() == [0, 1, 1, 1]
