@@ -30,14 +30,14 @@ def split(
 ) -> None:
     """Split a table of labels by patient, each class in the same shares; what has a split keeps it."""
     from fetal_monai.cli.split_table import print_split  # noqa: PLC0415
-    from fetal_monai.data.annotations import COLUMNS, require_columns  # noqa: PLC0415
+    from fetal_monai.data.annotations import COLUMNS, require_columns, with_image_names  # noqa: PLC0415
     from fetal_monai.data.dicom_patients import fill_patients  # noqa: PLC0415
     from fetal_monai.data.splits import assign_splits, fold_tables, require_patients  # noqa: PLC0415
     from fetal_monai.data.text_table import read_text_table  # noqa: PLC0415
     from fetal_monai.errors import InputError  # noqa: PLC0415
     from fetal_monai.utils.files import atomic_path  # noqa: PLC0415
 
-    table = read_text_table(annotations, COLUMNS)
+    table = with_image_names(read_text_table(annotations, COLUMNS))
     require_columns(annotations, table, ["SOPInstanceUID", "class"])
     if dicom is not None:
         table = fill_patients(table, dicom)

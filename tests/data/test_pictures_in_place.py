@@ -129,6 +129,14 @@ def test_a_table_may_name_dicom_and_pictures_and_use_the_other_slash(pictures, b
     assert [read_frame(item["image"]).shape[0] for item in items] == [3, 3]
 
 
+def test_they_can_be_split_again(pictures, both, tmp_path):
+    out = tmp_path / "again.csv"
+    result = CliRunner().invoke(app, ["split", str(both[1] / "annotations.csv"), "--redraw", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    items = load_datalists(out, pictures, CLASSES, splits=("train", "val", "test"))
+    assert sum(map(len, items.values())) == 26
+
+
 def test_the_check_looks_at_them(pictures, both, tmp_path):
     table = pd.read_csv(both[1] / "annotations.csv", dtype=str)
     report = check_data(pictures, both[1] / "annotations.csv", CLASSES, pixels=True)
