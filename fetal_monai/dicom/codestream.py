@@ -24,7 +24,7 @@ class Codestream:
     """The facts of one compressed frame.
 
     Args:
-        kind: "dct", "lossless", "jpeg-ls" or "jpeg2000".
+        kind: "dct", "lossless", "jpeg-ls", "jpeg2000" or "jpegxl".
         rows: its height in pixels.
         columns: its width in pixels.
         components: samples per pixel.

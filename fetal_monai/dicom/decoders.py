@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydicom.uid import UID
 
 from fetal_monai.dicom.codestream import Codestream, inspect_jpeg, inspect_jpeg2000, with_plain_scan
 from fetal_monai.dicom.header import PixelLayout
+from fetal_monai.dicom.jpegxl import inspect_jpegxl
 from fetal_monai.dicom.limits import Fault
 
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
@@ -21,6 +22,14 @@ _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 NATIVE_SYNTAXES = frozenset(f"1.2.840.10008.1.2{suffix}" for suffix in ("", ".1", ".2", ".1.99"))
 """Uncompressed: implicit, explicit little and big endian, deflated."""
+
+_VIDEO = "1.2.840.10008.1.2.4"
+VIDEO_CODECS = {
+    **{f"{_VIDEO}.{number}{form}": "mpeg2video" for number in (100, 101) for form in ("", ".1")},
+    **{f"{_VIDEO}.{number}{form}": "h264" for number in range(102, 107) for form in ("", ".1")},
+    **{f"{_VIDEO}.{number}": "hevc" for number in (107, 108)},
+}
+"""Video by FFmpeg's decoder: all frames are one stream, see `Video`. MPEG-2, H.264, both "fragmentable" too; HEVC."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +83,12 @@ def unsupported(syntax: str) -> Fault:
 
 def supported_syntaxes() -> frozenset[str]:
     """The UIDs of all transfer syntaxes that can be read."""
-    return NATIVE_SYNTAXES | _DECODERS.keys()
+    return NATIVE_SYNTAXES | _DECODERS.keys() | VIDEO_CODECS.keys()
 
 
 def is_encapsulated(syntax: str) -> bool:
     """Whether a supported compressed transfer syntax."""
-    return syntax in _DECODERS
+    return syntax in _DECODERS or syntax in VIDEO_CODECS
 
 
 def _package(module: str, package: str, syntax: str) -> ModuleType:
@@ -173,7 +182,25 @@ def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> Samples:
     return Samples(array, _colour(stream, layout), layout.bits_stored, signed=False)
 
 
+def _decode_jpegxl(data: bytes, layout: PixelLayout) -> Samples:
+    stream = inspect_jpegxl(data)
+    _check(stream, layout, "jpegxl")
+    imagecodecs = _package("imagecodecs", "'fetal_monai[jpegxl]'", "JPEG XL")
+    array = imagecodecs.jpegxl_decode(data, numthreads=1)
+    if stream.components == 1:
+        return Samples(_signed(array, layout), _monochrome(layout), stream.precision, layout.signed)
+    return Samples(array, _colour(stream, layout), stream.precision, signed=False)
+
+
+def _decode_recompressed(data: bytes, layout: PixelLayout) -> Samples:
+    """What was a JPEG Baseline image: JPEG XL undoes its colour model."""
+    samples = _decode_jpegxl(data, layout)
+    return replace(samples, photometric="RGB") if samples.array.ndim == 3 else samples
+
+
 def _decode_rle(data: bytes, layout: PixelLayout) -> Samples:
+    if layout.bits_allocated < 8:
+        raise Fault("bitmaps of 1 bit are not compressed in this transfer syntax")
     rle = _package("rle.utils", "pylibjpeg-rle", "RLE Lossless")
     pixels = layout.rows * layout.columns
     try:
@@ -221,6 +248,9 @@ _DECODERS: dict[str, _Decoder] = {
     f"{_UID}.4.81": _decode_jpeg_ls,
     f"{_UID}.4.90": _decode_jpeg2000,
     f"{_UID}.4.91": _decode_jpeg2000,
+    f"{_UID}.4.110": _decode_jpegxl,
+    f"{_UID}.4.111": _decode_recompressed,
+    f"{_UID}.4.112": _decode_jpegxl,
     f"{_UID}.4.201": _decode_jpeg2000,
     f"{_UID}.4.202": _decode_jpeg2000,
     f"{_UID}.4.203": _decode_jpeg2000,

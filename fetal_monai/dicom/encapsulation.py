@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import BinaryIO
 
+from fetal_monai.dicom.fragments import FragmentStream
 from fetal_monai.dicom.limits import Fault, Limits
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 _TRUNCATED = "the file is truncated"
 _COPY_AGAIN = "copy it again from the source"
-# First bytes of a frame: JPEG and JPEG-LS, JPEG 2000 codestream, JP2 box. RLE has none and is one fragment per frame.
-_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00\x00\x0c\x6a\x50")
+# First bytes of a frame: JPEG and JPEG-LS, JPEG 2000 codestream and JP2 box, JPEG XL codestream and box. RLE has none
+# and is one fragment per frame.
+_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00\x00\x0cjP", b"\xff\x0a", b"\x00\x00\x00\x0cJX")
 
 
 @dataclass
@@ -81,6 +85,20 @@ class FrameTable:
             raise Fault("the frame is empty")
         return b"".join(parts)
 
+    def stream(self) -> FragmentStream:
+        """All fragments as one stream, as video is kept: its frames have no places of their own.
+
+        Returns:
+            The stream.
+
+        Raises:
+            Fault: if there are no fragments.
+        """
+        spans = list(self._fragments(self._first(self._table_length())))
+        if not spans:
+            raise Fault("the pixel data is empty")
+        return FragmentStream(self.file, [(position + 8, length) for position, length in spans], self.size)
+
     def _item(self, position: int) -> int | None:
         """Length of the item at `position`; None at the sequence's end or where the file ends."""
         self.file.seek(position)
@@ -91,13 +109,22 @@ class FrameTable:
             raise Fault("the compressed pixel data is not made of items")
         return int(struct.unpack("<L", head[4:])[0])
 
-    def _locate(self) -> list[int]:
+    def _table_length(self) -> int:
         table = self._item(self.offset)
         if table is None:
             raise Fault(f"{_TRUNCATED} before its first frame", _COPY_AGAIN)
+        return table
+
+    def _first(self, table: int) -> int:
+        """Where the first fragment lies, behind a Basic Offset Table of so many bytes."""
         first = self.offset + 8 + table
         if first > self.size:
             raise Fault(f"{_TRUNCATED} in its offset table", _COPY_AGAIN)
+        return first
+
+    def _locate(self) -> list[int]:
+        table = self._table_length()
+        first = self._first(table)
         for offsets in (self._extended_table(), self._basic_table(table)):
             starts = [first + value for value in offsets]
             if len(starts) == self.frames and starts[0] == first and self._are_items(starts):
@@ -128,20 +155,24 @@ class FrameTable:
                 return False
         return True
 
+    def _fragments(self, position: int) -> Iterator[tuple[int, int]]:
+        """Where each fragment's item begins, and the length of its value."""
+        for count in itertools.count(1):
+            length = self._item(position) if position < self.size else None
+            if length is None:
+                return
+            if count > 64 * self.limits.max_frames:
+                raise Fault("the pixel data has absurdly many fragments")
+            yield position, length
+            position += 8 + length
+
     def _scan(self, first: int) -> list[int]:
         """Find the frames from the fragments alone: one each, or else by the marker that a frame begins with."""
         fragments: list[int] = []
         begins: list[bool] = []
-        position = first
-        while position < self.size:
-            length = self._item(position)
-            if length is None:
-                break
+        for position, _ in self._fragments(first):
             fragments.append(position)
             begins.append(self.file.read(6).startswith(_STARTS))
-            position += 8 + length
-            if len(fragments) > 64 * self.limits.max_frames:
-                raise Fault("the pixel data has absurdly many fragments")
         if len(fragments) <= self.frames:
             return fragments
         starts = [fragment for fragment, begin in zip(fragments, begins, strict=True) if begin]

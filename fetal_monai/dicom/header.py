@@ -23,6 +23,7 @@ from fetal_monai.dicom.limits import Fault, Limits
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DELIMITERS = frozenset({_ITEM, _ITEM_END, _SEQUENCE_END})
 _PIXEL_DATA = 0x7FE00010
 _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
 _OFFSETS, _LENGTHS = 0x7FE00001, 0x7FE00002
@@ -59,7 +60,7 @@ class PixelLayout:
         samples: samples per pixel, 1 or 3.
         photometric: PhotometricInterpretation.
         planar: whether the three samples are stored one plane after the other.
-        bits_allocated: bits of one stored sample: 8, 16 or 32.
+        bits_allocated: bits of one stored sample: 1, 8, 16 or 32.
         bits_stored: bits of it that carry the value.
         high_bit: position of the value's highest bit.
         signed: whether values are two's complement.
@@ -189,14 +190,14 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
         part = read_dataset(cast("BinaryIO", guarded), implicit, little, stop_when=stop, specific_tags=_WANTED_LIST)
         header.dataset.update(part)
         if not found:
+            _refuse_early_end(guarded, little)
             return
         tag, vr, length, value = found[0]
         if tag == _PIXEL_DATA:
             header.pixel_offset, header.pixel_vr = value, vr
             header.pixel_length = None if length == _UNDEFINED else length
             return
-        if tag in _FLOAT_PIXELS:
-            raise Fault("the pixels are floating point numbers", "this is no ultrasound image; leave it out")
+        _refuse(tag, value)
         if tag > _PIXEL_DATA:  # tags ascend: there is none
             return
         if tag == _OFFSETS:
@@ -207,6 +208,32 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
         else:
             guarded.seek(value + length)
     raise Fault(f"the header has more than {_MAX_PARTS} sequences")
+
+
+def _refuse(tag: int, value: int) -> None:
+    """Refuse what stands where pixels should be."""
+    if tag in _FLOAT_PIXELS:
+        raise Fault("the pixels are floating point numbers", "this is no ultrasound image; leave it out")
+    if tag in _DELIMITERS:
+        raise _stray(tag, value)
+
+
+def _refuse_early_end(guarded: HeaderReader, little: bool) -> None:
+    """Refuse a data set that the parser left, as if it were an item, before the file's end."""
+    here = guarded.tell()
+    guarded.seek(max(here - 8, 0))
+    head = guarded.read(8)
+    if head[:4] == struct.pack("<HH" if little else ">HH", _ITEM_END >> 16, _ITEM_END & 0xFFFF) and guarded.read(1):
+        raise _stray(_ITEM_END, here)
+
+
+def _stray(tag: int, value: int) -> Fault:
+    """Such files exist. No two of dcmtk, ITK and pydicom agree on any of them, so none is read here."""
+    name = {_ITEM: "an item", _ITEM_END: "the end of an item", _SEQUENCE_END: "the end of a sequence"}[tag]
+    return Fault(
+        f"{name} (FFFE,{tag & 0xFFFF:04X}) stands outside of any sequence, just before byte {value}",
+        "what follows it cannot be told for sure: export the file again from the scanner or the archive",
+    )
 
 
 def _skip_undefined(guarded: HeaderReader, implicit: bool, little: bool) -> None:
@@ -268,15 +295,17 @@ def pixel_layout(header: Header, limits: Limits) -> PixelLayout:
     photometric = text(dataset, "PhotometricInterpretation") or ("RGB" if samples == 3 else "MONOCHROME2")
     if samples not in (1, 3):
         raise Fault(f"SamplesPerPixel is {samples}, not 1 or 3")
-    if bits not in (8, 16, 32):
-        raise Fault(f"BitsAllocated is {bits}, not 8, 16 or 32", "this is no ultrasound image; leave it out")
+    if bits not in (1, 8, 16, 32):
+        raise Fault(f"BitsAllocated is {bits}, not 1, 8, 16 or 32", "this is no ultrasound image; leave it out")
+    if bits == 1 and samples != 1:
+        raise Fault(f"pixels of {samples} samples of 1 bit are not defined")
     if stored > bits or not stored - 1 <= high < bits:
         raise Fault(f"BitsStored {stored} and HighBit {high} do not fit in BitsAllocated {bits}")
     for name, value, cap in (
         ("rows x columns", rows * columns, limits.max_frame_pixels),
         ("frames", frames, limits.max_frames),
         ("rows x columns x frames", rows * columns * frames, limits.max_total_pixels),
-        ("decoded bytes of a frame", rows * columns * samples * bits // 8, limits.max_frame_bytes),
+        ("decoded bytes of a frame", rows * columns * samples * max(bits // 8, 1), limits.max_frame_bytes),
     ):
         if value > cap:
             raise Fault(

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fetal_monai.dicom.colour import to_rgb8, upsample_422
-from fetal_monai.dicom.decoders import NATIVE_SYNTAXES, Samples, decode_compressed, is_encapsulated, unpack, unsupported
+from fetal_monai.dicom.decoders import (
+    NATIVE_SYNTAXES,
+    VIDEO_CODECS,
+    Samples,
+    decode_compressed,
+    is_encapsulated,
+    unpack,
+    unsupported,
+)
 from fetal_monai.dicom.encapsulation import FrameTable
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.grayscale import to_grey8
@@ -22,6 +30,7 @@ from fetal_monai.dicom.header import Header, PixelLayout, pixel_layout, read_hea
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.dicom.metadata import frame_metadata
 from fetal_monai.dicom.palette import palette_planes
+from fetal_monai.dicom.video import Video
 from fetal_monai.errors import DicomReadError
 
 if TYPE_CHECKING:
@@ -52,6 +61,7 @@ class UltrasoundInstance:
         self.path = fspath(path)
         self._limits = limits
         self._file = cast("io.BufferedReader", None)
+        self._video: Video | None = None
         with self._blame(None):
             if Path(self.path).is_dir():
                 raise Fault("this is a directory", "give a file; `index_dicom` lists the files of a folder")
@@ -171,6 +181,12 @@ class UltrasoundInstance:
     def _samples(self, index: int) -> Samples:
         if self._table is None:
             return self._native(index)
+        if self.header.transfer_syntax in VIDEO_CODECS:
+            if self._video is None:
+                self._video = Video(
+                    self._table.stream(), self.header.transfer_syntax, self.layout, self._limits, self.path
+                )
+            return self._video.samples(index)
         return decode_compressed(self._table.read(index), self.header.transfer_syntax, self.layout)
 
     def _planes(self, index: int) -> NDArray[np.uint8]:
@@ -186,11 +202,14 @@ class UltrasoundInstance:
 
     def _native(self, index: int) -> Samples:
         layout = self.layout
+        if layout.bits_allocated == 1:
+            return self._bitmap(index)
         rows, columns, width = layout.rows, layout.columns, layout.bits_allocated // 8
         length = cast("int", self.header.pixel_length)
         full = rows * columns * layout.samples * width
         half = layout.samples == 3 and layout.photometric in _HALF_CHROMA and length < full * layout.frames
-        raw = self._read_native(index, rows * columns * 2 if half else full)
+        size = rows * columns * 2 if half else full
+        raw = self._read_native(index * size, size)
         if half:
             if width != 1:
                 raise Fault(f"4:2:2 pixels of {layout.bits_allocated} bits are not defined")
@@ -202,12 +221,21 @@ class UltrasoundInstance:
             array = array.reshape((rows, columns, layout.samples) if layout.samples == 3 else (rows, columns))
         return unpack(array.astype(array.dtype.newbyteorder("="), copy=False), layout)
 
-    def _read_native(self, index: int, size: int) -> NDArray[np.uint8]:
+    def _bitmap(self, index: int) -> Samples:
+        """One bit a pixel, the lowest first; frames follow each other in the middle of a byte (PS3.5 8.1.1)."""
+        layout = self.layout
+        pixels = layout.rows * layout.columns
+        first, end = index * pixels, (index + 1) * pixels
+        raw = self._read_native(first // 8, -(-end // 8) - first // 8)
+        bits = np.unpackbits(raw, bitorder="little")[first % 8 :][:pixels]
+        return Samples(bits.reshape(layout.rows, layout.columns), layout.photometric, 1, signed=False)
+
+    def _read_native(self, start: int, size: int) -> NDArray[np.uint8]:
+        """Bytes of the pixel data."""
         header = self.header
-        start = index * size
         if start + size > cast("int", header.pixel_length):
             raise Fault(f"the pixel data has {header.pixel_length} bytes, the frame would end at byte {start + size}")
-        swapped = not header.little_endian and header.pixel_vr == "OW" and self.layout.bits_allocated == 8
+        swapped = not header.little_endian and header.pixel_vr == "OW" and self.layout.bits_allocated <= 8
         odd, end = (start % 2, (start + size) % 2) if swapped else (0, 0)
         header.file.seek(cast("int", header.pixel_offset) + start - odd)
         raw = header.file.read(size + odd + end)

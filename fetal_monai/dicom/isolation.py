@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Limits
-from fetal_monai.dicom.picture import open_image
+from fetal_monai.dicom.picture import Instance, open_image
 from fetal_monai.errors import DicomReadError
 
 _ROOT = str(Path(__file__).parents[2])
@@ -166,6 +166,33 @@ def _receive(pipe: Any, size: int) -> bytearray:
     return data
 
 
+class _LastInstance:
+    """The file that was asked for last, kept open: a video would else be searched anew for each of its frames."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] | None = None
+        self._instance: Instance | None = None
+
+    def __call__(self, path: str, limits: Limits) -> Instance:
+        """The instance, opened anew where it is another file, or has changed."""
+        try:
+            facts = Path(path).stat()
+            key: tuple[object, ...] | None = (path, limits, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        except OSError:
+            key = None  # opening it will tell why
+        if self._instance is None or key != self._key:
+            self.close()
+            self._instance = open_image(path, limits=limits)
+            self._key = key
+        return self._instance
+
+    def close(self) -> None:
+        """Close the file, if one is open."""
+        if self._instance is not None:
+            self._instance.close()
+        self._instance = None
+
+
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more: the worker's whole life.
 
@@ -173,21 +200,25 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         requests: one JSON object a line: path, frame, limits, identifiers.
         answers: for each, two lengths, a JSON object and the pixels.
     """
-    for line in requests:
-        request = json.loads(line)
-        pixels = b""
-        try:
-            with open_image(request["path"], limits=Limits(**request["limits"])) as instance:
-                image = instance.frame(request["frame"])
-                meta = instance.metadata(request["frame"], identifiers=request["identifiers"])
-            pixels = image.tobytes()
-            plain = {key: np.asarray(value).tolist() if key in _ARRAYS else value for key, value in meta.items()}
-            answer: dict[str, Any] = {"shape": image.shape[1:], "meta": plain}
-        except DicomReadError as error:
-            answer = {"cause": error.cause, "remedy": error.remedy, "frame": error.frame}
-        text = json.dumps(answer).encode()
-        answers.write(_HEAD.pack(len(text), len(pixels)) + text + pixels)
-        answers.flush()
+    with contextlib.closing(_LastInstance()) as opened:
+        for line in requests:
+            _answer(json.loads(line), opened, answers)
+
+
+def _answer(request: dict[str, Any], opened: _LastInstance, answers: BinaryIO) -> None:
+    pixels = b""
+    try:
+        instance = opened(request["path"], Limits(**request["limits"]))
+        image = instance.frame(request["frame"])
+        meta = instance.metadata(request["frame"], identifiers=request["identifiers"])
+        pixels = image.tobytes()
+        plain = {key: np.asarray(value).tolist() if key in _ARRAYS else value for key, value in meta.items()}
+        answer: dict[str, Any] = {"shape": image.shape[1:], "meta": plain}
+    except DicomReadError as error:
+        answer = {"cause": error.cause, "remedy": error.remedy, "frame": error.frame}
+    text = json.dumps(answer).encode()
+    answers.write(_HEAD.pack(len(text), len(pixels)) + text + pixels)
+    answers.flush()
 
 
 def _main() -> None:

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, encapsulate_extended
-from pydicom.uid import UltrasoundMultiFrameImageStorage, generate_uid
+from pydicom.uid import UID, HTJ2KLossless, UltrasoundMultiFrameImageStorage, generate_uid
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 COLOURS = np.array(
@@ -61,7 +61,6 @@ def make_dicom(
     frames = np.asarray(frames)
     data = Dataset()
     data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = syntax
     data.SOPClassUID = UltrasoundMultiFrameImageStorage
     data.SOPInstanceUID, data.StudyInstanceUID, data.SeriesInstanceUID = (generate_uid() for _ in range(3))
     data.Modality, data.Manufacturer, data.ManufacturerModelName = "US", "Maker", "Model"
@@ -94,7 +93,11 @@ def make_dicom(
             delattr(data, keyword)
         else:
             setattr(data, keyword, value)
+    known = UID(syntax).is_transfer_syntax
+    data.file_meta.TransferSyntaxUID = syntax if known else HTJ2KLossless  # pydicom 3.0 knows no JPEG XL
     data.save_as(path, enforce_file_format=True)
+    if not known:
+        Path(path).write_bytes(Path(path).read_bytes().replace(HTJ2KLossless.encode(), syntax.encode()))
     return Path(path)
 
 

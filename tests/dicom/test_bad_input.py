@@ -1,6 +1,7 @@
 """Bad files: one exception that names path, frame, cause and remedy; quickly, and without eating memory."""
 
 import pickle
+import sys
 import tracemalloc
 import zlib
 
@@ -15,6 +16,7 @@ from fetal_monai.dicom import FrameRef, Limits, UltrasoundInstance, UltrasoundRe
 from fetal_monai.errors import DicomReadError
 
 BASELINE, LOSSLESS, JPEG_LS, J2K = (f"1.2.840.10008.1.2.4.{number}" for number in (50, 70, 80, 90))
+JPEG_XL, H264 = "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.102"
 RLE = "1.2.840.10008.1.2.5"
 
 
@@ -109,7 +111,7 @@ def test_every_truncation_of_a_file_is_refused_or_read(kit, tmp_path, jpegs):
         refusal(path)
 
 
-@pytest.mark.parametrize("syntax", [BASELINE, LOSSLESS, JPEG_LS, J2K, RLE])
+@pytest.mark.parametrize("syntax", [BASELINE, LOSSLESS, JPEG_LS, J2K, JPEG_XL, H264, RLE])
 def test_a_fragment_that_is_not_what_the_syntax_says(kit, tmp_path, jpegs, syntax):
     others = {"noise": b"\x01\x02" * 200, "zeros": bytes(400), "JPEG 2000": b"\xff\x4f\xff\x51" + bytes(400)}
     if syntax != BASELINE:
@@ -124,11 +126,36 @@ def test_a_compressed_frame_of_another_size(kit, tmp_path, jpegs):
 
 
 def test_an_unsupported_syntax_and_a_missing_package_are_named(kit, tmp_path, jpegs, monkeypatch):
-    video = kit.write(tmp_path / "a.dcm", kit.frames(1), encoded=jpegs[:1], syntax="1.2.840.10008.1.2.4.102")
-    assert "MPEG-4 AVC/H.264 High Profile" in refusal(video)
-    monkeypatch.setitem(__import__("sys").modules, "simplejpeg", None)
-    path = kit.write(tmp_path / "b.dcm", kit.frames(1), encoded=jpegs[:1], syntax=BASELINE)
-    assert "pip install simplejpeg" in refusal(path)
+    jpip = kit.write(tmp_path / "a.dcm", kit.frames(1), encoded=jpegs[:1], syntax="1.2.840.10008.1.2.4.94")
+    assert "JPIP Referenced" in refusal(jpip)
+    needed = {BASELINE: "simplejpeg", JPEG_XL: "imagecodecs", H264: "av"}
+    jpegxl = (0x0AFF | 1 << 16 | 5 << 17 | 0 << 22 | 7 << 25 | 1 << 30).to_bytes(8, "little")  # 48 x 64, all default
+    images = {BASELINE: jpegs[0], JPEG_XL: jpegxl, H264: b"\0\0\0\1\x67" + bytes(200)}
+    commands = ("pip install simplejpeg", "pip install 'fetal_monai[jpegxl]'", "pip install 'fetal_monai[video]'")
+    for (syntax, module), command in zip(needed.items(), commands, strict=True):
+        monkeypatch.setitem(sys.modules, module, None)
+        path = kit.write(tmp_path / "b.dcm", kit.frames(1), encoded=[images[syntax]], syntax=syntax)
+        assert command in refusal(path)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize(
+    ("stray", "words"),
+    [
+        (b"\xfe\xff\x00\xe0\0\0\0\0", "an item (FFFE,E000)"),
+        (b"\xfe\xff\x00\xe0\x04\0\0\0junk", "an item (FFFE,E000)"),
+        (b"\xfe\xff\x0d\xe0\0\0\0\0", "the end of an item (FFFE,E00D)"),
+        (b"\xfe\xff\xdd\xe0\0\0\0\0", "the end of a sequence (FFFE,E0DD)"),
+    ],
+)
+def test_a_stray_item_before_the_pixels_is_named(kit, tmp_path, jpegs, stray, words, encoded):
+    """Such a file used to be taken for a report. dcmtk reads none of these, ITK and pydicom never the same."""
+    how = {"encoded": jpegs[:1], "syntax": BASELINE} if encoded else {}
+    path = kit.write(tmp_path / "a.dcm", kit.frames(1), **how)
+    whole = path.read_bytes()
+    at = whole.rindex(b"\xe0\x7f\x10\x00O")
+    path.write_bytes(whole[:at] + stray + whole[at:])
+    assert f"{words} stands outside of any sequence" in refusal(path)
 
 
 def test_compressed_syntax_without_fragments_and_the_reverse(kit, tmp_path, jpegs):

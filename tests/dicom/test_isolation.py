@@ -1,16 +1,19 @@
 """Decoding in a process that may die."""
 
+import io
+import json
 import os
 import signal
 import sys
 import threading
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from monai.data import DataLoader, Dataset
 from monai.transforms import LoadImaged
 
-from fetal_monai.dicom import FrameRef, UltrasoundInstance, UltrasoundReader
+from fetal_monai.dicom import FrameRef, Limits, UltrasoundInstance, UltrasoundReader, isolation
 from fetal_monai.dicom.isolation import IsolatedDecoder
 from fetal_monai.errors import DicomReadError
 
@@ -99,3 +102,32 @@ def test_it_works_inside_a_data_loader_worker(kit):
     loader = DataLoader(Dataset([{"image": FrameRef(path, frame)} for frame in range(4)], load), num_workers=2)
     assert [int(batch["image"].meta["frame"][0]) for batch in loader] == [0, 1, 2, 3]
     assert reader.get_data(FrameRef(path, 3))[0].shape == (3, 240, 320)
+
+
+def test_a_file_is_opened_once_for_all_its_frames_and_again_when_it_changed(kit, tmp_path, monkeypatch):
+    path = kit.write(tmp_path / "a.dcm", kit.frames(3))
+    opened = []
+    monkeypatch.setattr(
+        isolation, "UltrasoundInstance", lambda *args, **given: opened.append(1) or UltrasoundInstance(*args, **given)
+    )
+
+    def ask(*frames):
+        lines = [{"path": str(path), "frame": f, "limits": asdict(Limits()), "identifiers": False} for f in frames]
+        answers = io.BytesIO()
+        isolation.serve(io.BytesIO("\n".join(map(json.dumps, lines)).encode()), answers)
+        return answers.getvalue()
+
+    before = ask(0, 1, 2, 9, 1)
+    assert len(opened) == 1
+    assert b"there is no such frame" in before
+
+    last = isolation._LastInstance()
+    first = last(str(path), Limits())
+    assert last(str(path), Limits()) is first
+    assert last(str(path), Limits(max_frames=5)) is not first
+    kit.write(path, kit.frames(2))
+    assert len(last(str(path), Limits(max_frames=5))) == 2
+    path.unlink()
+    with pytest.raises(DicomReadError, match="No such file"):
+        last(str(path), Limits())
+    last.close()

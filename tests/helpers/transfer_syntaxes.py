@@ -1,8 +1,12 @@
 """Writers of every transfer syntax and colour model that can be made: (kit, folder) -> the file and its true frames."""
 
 import numpy as np
+import pydicom
 import pytest
 import simplejpeg
+from pydicom.encaps import generate_frames
+
+from videos import SYNTAX, encode
 
 try:
     import imagecodecs
@@ -221,3 +225,67 @@ def jpeg2000(photometric, syntax="1.2.840.10008.1.2.4.90", bits=8, mct=None, enc
 
 def htj2k(photometric, digit, **options):
     return jpeg2000(photometric, f"1.2.840.10008.1.2.4.20{digit}", encode=by_openjph, **options)
+
+
+def by_libjxl(frame, bits, transformed, **options):
+    if imagecodecs is None:
+        pytest.skip("JPEG XL needs an encoder: install the package imagecodecs")
+    array = np.ascontiguousarray(frame, np.uint8 if bits == 8 else np.uint16)
+    return bytes(imagecodecs.jpegxl_encode(array, bitspersample=bits, **({"lossless": True} | options)))
+
+
+def jpegxl(photometric, digit=0, **options):
+    return jpeg2000(photometric, f"1.2.840.10008.1.2.4.11{digit}", encode=by_libjxl, **options)
+
+
+def recompressed(photometric, subsampling="444"):
+    """JPEG Baseline images as JPEG XL, from which they can be had back bit by bit."""
+
+    def write(kit, folder):
+        if imagecodecs is None:
+            pytest.skip("JPEG XL needs an encoder: install the package imagecodecs")
+        path, expected = jpeg(photometric, subsampling)(kit, folder)
+        data = pydicom.dcmread(path)
+        images = generate_frames(data.PixelData, number_of_frames=len(expected))
+        encoded = [bytes(imagecodecs.jpegxl_encode_jpeg(image)) for image in images]
+        stored = expected[:, 0] if photometric == "MONOCHROME2" else expected.transpose(0, 2, 3, 1)
+        syntax = "1.2.840.10008.1.2.4.111"
+        return kit.write(folder / "b.dcm", stored, photometric=photometric, encoded=encoded, syntax=syntax), expected
+
+    return write
+
+
+def video(codec, syntax=None, form=None, pixels="yuv420p"):
+    """Blocks of known colours, enlarged so that the chroma of a block's middle knows no other."""
+
+    def write(kit, folder):
+        frames = kit.frames(block=32)
+        data = encode(frames, codec, form, pixels=pixels)
+        (folder / "video").write_bytes(data)
+        path = kit.write(
+            folder / "a.dcm",
+            frames,
+            photometric="YBR_PARTIAL_420",
+            encoded=[data],
+            syntax=syntax or SYNTAX[codec],
+            elements={"FrameTime": 40},
+        )
+        return path, frames.transpose(0, 3, 1, 2)
+
+    return write
+
+
+def bitmap(name):
+    def write(kit, folder):
+        bits = kit.frames()[..., 0] > 100
+        bits = bits[:, :45, :61]  # frames that begin in the middle of a byte
+        packed = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+        packed += b"\0" * (len(packed) % 2)
+        if "Big" in name:
+            packed = np.frombuffer(packed, "<u2").astype(">u2").tobytes()
+        path = kit.write(
+            folder / "a.dcm", bits, photometric="MONOCHROME2", bits=1, stored=1, syntax=NATIVE[name], pixels=packed
+        )
+        return path, np.stack([bits * np.uint8(128)] * 3, axis=1)
+
+    return write
