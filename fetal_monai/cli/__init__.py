@@ -11,6 +11,7 @@ import fetal_monai
 from fetal_monai.cli.bundle import bundle
 from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
+from fetal_monai.cli.deidentify import deidentify
 from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_data import import_data
 from fetal_monai.cli.import_weights import import_weights
@@ -62,6 +63,7 @@ app.command(
     epilog="fetal-monai run training --config_file bundle/configs/train.yaml --dataset_dir DATA",
 )(run)
 app.command("import")(import_data)
+app.command()(deidentify)
 app.command()(label)
 app.command()(compare)
 app.command("fetch-weights")(fetch_weights)
