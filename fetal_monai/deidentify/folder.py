@@ -170,13 +170,21 @@ def _write_all(
                 progress(done, len(entries))
             try:
                 written = write_deidentified(entry.path, out / DICOM, pseudonyms, worker, keep=keep, banner=banner)
-                shown.append((written, draw_pictures(written, out)))
+                shown.append((written, _pictures(written, out)))
                 outcome.written.append(written)
             except DicomReadError as error:
                 outcome.failures[entry.path] = f"{error.cause}; {error.remedy}"
     if progress is not None:
         progress(len(entries), len(entries))
     return shown
+
+
+def _pictures(written: Written, out: Path) -> list[str]:
+    try:
+        return draw_pictures(written, out)
+    except DicomReadError:
+        written.path.unlink()  # what cannot be looked at is not handed on
+        raise
 
 
 def _names(pseudonyms: Pseudonyms) -> bytes:

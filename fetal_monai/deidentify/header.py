@@ -147,6 +147,8 @@ class _Cleaner:
         if element.VR == "SQ":
             for item in element.value:
                 self.clean(item)
+        elif element.VR in {"DS", "IS"}:
+            _each(element.value, lambda text: str(float(text)))  # a text instead of a number raises, and goes
 
 
 def _each(value: Any, change: Callable[[str], str]) -> Any:

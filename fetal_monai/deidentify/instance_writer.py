@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -80,7 +81,7 @@ def write_deidentified(
         DicomReadError: if the file cannot be read.
         OSError: if the result cannot be written.
     """
-    with UltrasoundInstance(source) as instance:
+    with _blame(source), UltrasoundInstance(source) as instance:
         layout = instance.layout
         kept = kept_pixels(read_regions(instance.header.dataset), layout.rows, layout.columns, banner)
         data = _read_header(source)
@@ -96,21 +97,29 @@ def write_deidentified(
                     break
                 except CannotKeep:
                     continue
-                except Fault as fault:
-                    raise DicomReadError(source, fault.cause, fault.remedy) from None
     return Written(path, source, old_uid, uid, study, layout.frames, kept.declared, encoding.syntax.name)
 
 
-def _read_header(source: str) -> Dataset:
+@contextmanager
+def _blame(source: str) -> Iterator[None]:
+    """Turn whatever is wrong with a file into the one error that names it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that break a rule: they quote them
-            data = pydicom.dcmread(source, stop_before_pixels=True, force=True)
-            if data.original_encoding[1] is False:
-                _swap_words(data)
-    except Exception as error:
+        yield
+    except Fault as fault:
+        raise DicomReadError(source, fault.cause, fault.remedy) from None
+    except (DicomReadError, OSError):
+        raise
+    except Exception as error:  # what was read can still be what cannot be written
         cause = f"its header is damaged: {type(error).__name__}: {str(error)[:200]}"
         raise DicomReadError(source, cause, "export the file again from the scanner or the archive") from error
+
+
+def _read_header(source: str) -> Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that break a rule: they quote them
+        data = pydicom.dcmread(source, stop_before_pixels=True, force=True)
+        if data.original_encoding[1] is False:
+            _swap_words(data)
     return data
 
 
@@ -143,7 +152,9 @@ def _write(path: Path, header: Dataset, encoding: Encoding, frames: int) -> None
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = encoding.syntax
     with path.open("wb") as file:
-        pydicom.dcmwrite(file, data, enforce_file_format=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that break a rule: they were so before
+            pydicom.dcmwrite(file, data, enforce_file_format=True)
         if encoding.syntax.is_encapsulated:
             _append_encapsulated(file, encoding.frames(), frames)
         else:

@@ -115,7 +115,6 @@ def blank_blocks(data: bytes, kept: Sequence[Blocks], dark: Sequence[bool], fold
         coefficients[~blocks] = 0
         if black:
             coefficients[~blocks, 0, 0] = -math.ceil(1024 / int(image.get_component_qt(index)[0, 0]))
-    image.markers = []
     image.write_dct(str(target))
     return _with_markers_of(data, target.read_bytes())
 

@@ -9,12 +9,10 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import config
 from pydicom.uid import UID
 
 from fetal_monai.errors import InputError
-
-WELL_KNOWN = "1.2.840.10008."
-"""The root of DICOM's own UIDs: classes, syntaxes, palettes. They name no one."""
 
 _SECRET_BYTES = 32
 _FEWEST_BYTES = 16
@@ -51,13 +49,14 @@ class Pseudonyms:
         """Return the UUID-derived UID (PS3.5 B.2) that stands for another.
 
         Args:
-            old: a UID; one of DICOM's own stays as it is.
+            old: a UID; one of the standard's own (classes, syntaxes, palettes) stays as it is.
 
         Returns:
             A UID below 2.25.
         """
-        if not old or old.startswith(WELL_KNOWN):
-            return UID(old)
+        given = UID(old, config.IGNORE)
+        if not old or given.name != old:  # pydicom has a name for it; its root alone would say nothing of the rest
+            return given
         new = f"2.25.{uuid.UUID(bytes=self._digest('uid', old)[:16], version=5).int}"
         self.given["uid", old] = new
         return UID(new)

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from fetal_monai.cli import app
 from fetal_monai.data.phantom import screen
-from fetal_monai.deidentify import deidentify_folder
+from fetal_monai.deidentify import deidentify_folder, folder
 from fetal_monai.dicom import index_dicom
 from fetal_monai.dicom.regions import read_regions
-from fetal_monai.errors import InputError
+from fetal_monai.errors import DicomReadError, InputError
 
 
 def command(*arguments):
@@ -184,6 +184,31 @@ def test_others_are_passed_over_and_failures_end_with_3(kit, tmp_path):
     assert list(labels.columns) == ["SOPInstanceUID", "class"]
     assert len(labels) == 1
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == 1
+
+
+def test_a_value_that_cannot_be_understood_costs_only_itself(kit, tmp_path):
+    kit.save(kit.dataset(kit.screens(1)), tmp_path / "in" / "a.dcm")
+    broken = kit.save(kit.dataset(kit.screens(1), SOPInstanceUID="1.2.3.5"), tmp_path / "in" / "b.dcm")
+    content = broken.read_bytes()  # FrameTime, a number: Z cannot be one
+    assert content.count(b"\x18\x00\x63\x10DS\x04\x0040.0") == 1
+    broken.write_bytes(content.replace(b"\x18\x00\x63\x10DS\x04\x0040.0", b"\x18\x00\x63\x10DS\x04\x00ZZZZ"))
+    outcome = deidentify_folder(tmp_path / "in", tmp_path / "out")
+    written = [pydicom.dcmread(one.path, stop_before_pixels=True) for one in outcome.written]
+    assert [header.get("FrameTime") for header in written] == [40, None]  # what cannot be understood goes
+    assert not outcome.failures
+
+
+def test_what_cannot_be_read_back_is_not_handed_on(kit, tmp_path, monkeypatch):
+    kit.save(kit.dataset(kit.screens(1)), tmp_path / "in" / "a.dcm")
+
+    def broken(written, out):
+        raise DicomReadError(written.path, "it is damaged", "try again")
+
+    monkeypatch.setattr(folder, "draw_pictures", broken)
+    outcome = deidentify_folder(tmp_path / "in", tmp_path / "out")
+    assert not outcome.written
+    assert len(outcome.failures) == 1
+    assert not list((tmp_path / "out").rglob("*.dcm"))
 
 
 def test_files_without_regions_are_told_of(kit, tmp_path):

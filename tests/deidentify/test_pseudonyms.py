@@ -47,6 +47,11 @@ def test_dicoms_own_uids_stay():
     assert not names.given
 
 
+@pytest.mark.parametrize("old", ["1.2.840.10008.7.7.7", "1.2.840.10008.5.1.4.1.1.6.1/../../x", "../x", "1.2.3\\4"])
+def test_what_only_looks_like_dicoms_own_is_replaced(old):
+    assert Pseudonyms().uid(old).startswith("2.25.")
+
+
 def test_a_key_is_made_for_its_owner_alone_and_read_again(tmp_path):
     made, new = read_key(tmp_path / "keys" / "key")
     again, still_new = read_key(tmp_path / "keys" / "key")
