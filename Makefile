@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-EXTRAS := lite0,export,consensus,test,docs
+EXTRAS := lite0,export,consensus,deidentify,test,docs
 
 DEPLOY      := $(VENV)-deploy
 DEPLOY_PINS := fetal_monai/apps/deploy/requirements.txt

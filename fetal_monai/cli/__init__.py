@@ -13,6 +13,7 @@ from fetal_monai.cli.bundle import bundle
 from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
 from fetal_monai.cli.consensus import consensus
+from fetal_monai.cli.deidentify import deidentify
 from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_data import import_data
 from fetal_monai.cli.import_weights import import_weights
@@ -64,6 +65,7 @@ app.command(
     epilog="fetal-monai run training --config_file bundle/configs/train.yaml --dataset_dir DATA",
 )(run)
 app.command("import")(import_data)
+app.command()(deidentify)
 app.command()(label)
 app.command()(consensus)
 app.command()(compare)

@@ -34,6 +34,7 @@ class Codestream:
         adobe: the transform of the Adobe marker, None without one (JPEG).
         sequential: whether a DCT image comes in one pass (JPEG).
         scan: offset of the first scan (JPEG).
+        sampling: (horizontal, vertical) sampling factor of each component (JPEG).
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Codestream:
     adobe: int | None = None
     sequential: bool = False
     scan: int = 0
+    sampling: tuple[tuple[int, int], ...] = ()
 
 
 def inspect_jpeg(data: bytes) -> Codestream:
@@ -65,7 +67,7 @@ def inspect_jpeg(data: bytes) -> Codestream:
         raise Fault(f"the frame does not begin like a JPEG image but with {data[:4].hex()}")
     jfif, adobe, scan = False, None, 0
     frame: tuple[int, bytes] | None = None
-    for marker, body, position in _segments(data):
+    for marker, body, position in jpeg_segments(data):
         scan = position
         if marker in _FRAMES:
             if frame is not None:
@@ -82,8 +84,18 @@ def inspect_jpeg(data: bytes) -> Codestream:
     return _jpeg_facts(*frame, jfif=jfif, adobe=adobe, scan=scan)
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """The marker segments after SOI with their offsets, up to the first scan."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Read the marker segments after SOI, up to the first scan.
+
+    Args:
+        data: a JPEG or JPEG-LS codestream.
+
+    Yields:
+        For each the second byte of its marker, its body without the length, and the offset of the marker.
+
+    Raises:
+        Fault: if it ends, or is damaged, before a scan.
+    """
     position = 2
     while True:
         position = data.find(b"\xff", position)
@@ -112,7 +124,7 @@ def _jpeg_facts(marker: int, body: bytes, *, jfif: bool, adobe: int | None, scan
         raise Fault("the JPEG image has a short frame header")
     precision, rows, columns, components = struct.unpack_from(">BHHB", body)
     ids = bytes(body[6 + 3 * index] for index in range(components))
-    sampling = {body[7 + 3 * index] for index in range(components)}
+    sampling = tuple((body[7 + 3 * index] >> 4, body[7 + 3 * index] & 15) for index in range(components))
     ycc: bool | None = None
     if components == 3:
         if jfif:
@@ -121,11 +133,20 @@ def _jpeg_facts(marker: int, body: bytes, *, jfif: bool, adobe: int | None, scan
             ycc = adobe == 1
         elif ids in {b"RGB", b"rgb"}:
             ycc = False
-        elif len(sampling) > 1:
+        elif len(set(sampling)) > 1:
             ycc = True
     kind = "dct" if marker in _DCT else "lossless" if marker == _LOSSLESS else "jpeg-ls"
     return Codestream(
-        kind, rows, columns, components, precision, ycc=ycc, adobe=adobe, sequential=marker in {0xC0, 0xC1}, scan=scan
+        kind,
+        rows,
+        columns,
+        components,
+        precision,
+        ycc=ycc,
+        adobe=adobe,
+        sequential=marker in {0xC0, 0xC1},
+        scan=scan,
+        sampling=sampling,
     )
 
 

@@ -126,6 +126,23 @@ class UltrasoundInstance:
         with self._blame(None if index == STILL else index):
             return self._samples(self._checked(index))
 
+    def compressed(self, index: int) -> bytes:
+        """Read one frame of a compressed file and leave it as it is.
+
+        Args:
+            index: as for `frame`.
+
+        Returns:
+            Its codestream, fragments joined.
+
+        Raises:
+            DicomReadError: if there is no such frame, it cannot be read, or the file is not compressed.
+        """
+        with self._blame(None if index == STILL else index):
+            if self._table is None:
+                raise Fault("the pixels are not compressed", "use `samples`")
+            return self._table.read(self._checked(index))
+
     def metadata(self, index: int, *, identifiers: bool = False) -> dict[str, Any]:
         """Describe one frame; see `frame_metadata`.
 

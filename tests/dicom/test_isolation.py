@@ -13,7 +13,7 @@ import pytest
 from monai.data import DataLoader, Dataset
 from monai.transforms import LoadImaged
 
-from fetal_monai.dicom import FrameRef, Limits, UltrasoundInstance, UltrasoundReader, isolation
+from fetal_monai.dicom import FrameRef, Limits, UltrasoundInstance, UltrasoundReader, isolation, open_image
 from fetal_monai.dicom.isolation import IsolatedDecoder
 from fetal_monai.errors import DicomReadError
 
@@ -107,9 +107,7 @@ def test_it_works_inside_a_data_loader_worker(kit):
 def test_a_file_is_opened_once_for_all_its_frames_and_again_when_it_changed(kit, tmp_path, monkeypatch):
     path = kit.write(tmp_path / "a.dcm", kit.frames(3))
     opened = []
-    monkeypatch.setattr(
-        isolation, "UltrasoundInstance", lambda *args, **given: opened.append(1) or UltrasoundInstance(*args, **given)
-    )
+    monkeypatch.setattr(isolation, "open_image", lambda *args, **given: opened.append(1) or open_image(*args, **given))
 
     def ask(*frames):
         lines = [{"path": str(path), "frame": f, "limits": asdict(Limits()), "identifiers": False} for f in frames]

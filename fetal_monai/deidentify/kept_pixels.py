@@ -1,0 +1,61 @@
+"""Which pixels of a frame may stay: those of the declared ultrasound regions, or all but the banner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fetal_monai.dicom.regions import Region
+
+BANNER_FRACTION = 68 / 852
+"""Share of the height that the banner takes where no regions are declared, as `transforms.banner` has it."""
+
+_MOST = 0.95  # regions that cover more of the frame than this do not tell where the text is
+
+
+@dataclass(frozen=True, eq=False)
+class KeptPixels:
+    """What stays of every frame.
+
+    Args:
+        mask: (rows, columns) bool, True where pixels stay as they are.
+        declared: whether the file's own regions say so; else only the banner goes.
+    """
+
+    mask: NDArray[np.bool_]
+    declared: bool
+
+
+def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: float = BANNER_FRACTION) -> KeptPixels:
+    """Find what stays of the frames of a file.
+
+    Args:
+        regions: that the file declares. Graphics are not kept: their content is drawn, text included.
+        rows: of a frame.
+        columns: of a frame.
+        banner: share of the height to blank at the top where no regions are declared, or where they cover the screen.
+
+    Returns:
+        The pixels that stay.
+
+    Example:
+        >>> kept_pixels([Region(1, 1, left=2, top=1, right=3, bottom=2)], 4, 5).mask.astype(int)
+        array([[0, 0, 0, 0, 0],
+               [0, 0, 1, 1, 0],
+               [0, 0, 1, 1, 0],
+               [0, 0, 0, 0, 0]])
+    """
+    mask = np.zeros((rows, columns), bool)
+    for region in regions:
+        box = region.clipped(rows, columns)
+        if box is not None and region.kind != "graphics":
+            top, bottom, left, right = box
+            mask[top:bottom, left:right] = True
+    if 0 < mask.mean() <= _MOST:
+        return KeptPixels(mask, declared=True)
+    mask[:] = True
+    mask[: round(banner * rows)] = False
+    return KeptPixels(mask, declared=False)
