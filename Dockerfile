@@ -15,7 +15,7 @@ COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 # The dependencies are a layer of their own: a change of the code does not fetch gigabytes again.
 RUN mkdir fetal_monai \
     && printf '__version__ = "0"\n' > fetal_monai/__init__.py \
-    && pip install --constraint constraints.txt --editable '.[lite0,export,deidentify,notebook]'
+    && pip install --constraint constraints.txt --editable '.[lite0,export,video,jpegxl,deidentify,notebook]'
 COPY fetal_monai fetal_monai
 COPY bundle bundle
 
