@@ -83,10 +83,10 @@ def deidentify_header(
 
 def _declare(data: Dataset, keep: Collection[Keep], *, pixels_cleaned: bool) -> None:
     data.PatientIdentityRemoved = "YES" if pixels_cleaned else "NO"
-    where = "outside the ultrasound regions" if pixels_cleaned else "of the banner"
+    where = "all outside ultrasound regions" if pixels_cleaned else "the banner"
     data.DeidentificationMethod = [
         f"PS3.15 {EDITION} Basic Profile",
-        f"fetal_monai {fetal_monai.__version__}: pixels {where} blanked",
+        f"fetal_monai {fetal_monai.__version__}: blanked {where}",
     ]
     options = [_OPTION_CODES[option] for option in Keep if option in keep]
     cleaned = [codes.DCM.CleanPixelDataOption] if pixels_cleaned else []

@@ -123,6 +123,8 @@ def _with_markers_of(source: bytes, target: bytes) -> bytes:
     """The target with the markers of colour that the source has, without thumbnails, comments and all else."""
     parts = [b"\xff\xd8"]
     for marker, body, _ in jpeg_segments(source):
+        if len(body) < 12:  # too short for either, and so for libjpeg none
+            continue
         if marker == _JFIF and body[:5] == b"JFIF\0":
             parts.append(b"\xff\xe0\x00\x10" + body[:12] + b"\0\0")
         elif marker == _ADOBE and body[:5] == b"Adobe":

@@ -11,6 +11,7 @@ import pandas as pd
 import pydicom
 import pytest
 import simplejpeg
+from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 from pydicom.pixels import pixel_array
 from pydicom.uid import JPEGLSLossless
@@ -116,14 +117,28 @@ def test_labels_follow_their_images(phantom, done, pairs):
     assert before["patient_id"].nunique() == after["patient_id"].nunique()
 
 
+def errors(path):
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace", check=False)
+    return {line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")}
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy of the Debian package dicom3tools")
 def test_dciodvfy_finds_no_new_error(pairs):
-    def errors(path):
-        done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
-        return {line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")}
-
     for before, after in pairs[::4]:
         assert errors(after) <= errors(before)
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy of the Debian package dicom3tools")
+@pytest.mark.parametrize("name", ["palette", "rgb_color", "ybr_color", "jpeg2k"])
+def test_dciodvfy_finds_no_new_error_in_files_of_scanners(tmp_path, name):
+    source = get_testdata_file(f"examples_{name}.dcm", download=False)
+    (written,) = deidentify_folder(source, tmp_path / "out").written
+    assert errors(written.path) <= errors(source)
+    header = pydicom.dcmread(source, stop_before_pixels=True)
+    old = {
+        str(header.get(keyword, "")) for keyword in ("PatientID", "StudyInstanceUID", "StudyDate", "InstitutionName")
+    }
+    assert not [one for one in old - {""} if one in str(pydicom.dcmread(written.path, stop_before_pixels=True))]
 
 
 def test_secrets_are_for_their_owner_alone(done):

@@ -73,6 +73,13 @@ def test_names_beside_the_pixels_go_and_colour_markers_stay(tmp_path):
     )
 
 
+def test_a_short_colour_marker_is_none(tmp_path):
+    plain = strip_markers(simplejpeg.encode_jpeg(picture(32, 32), 90, colorsubsampling="444"))
+    short = plain[:2] + b"\xff\xee\x00\x0cAdobe\x00\x64\x00\x00\x00" + plain[2:]  # as in pydicom's SC_rgb_jpeg.dcm
+    after = blank(short, np.ones((32, 32), bool), tmp_path)
+    assert np.array_equal(simplejpeg.decode_jpeg(after), simplejpeg.decode_jpeg(short))
+
+
 def test_text_across_the_border_of_a_block_is_seen(tmp_path):
     mask = np.zeros((48, 64), bool)
     mask[20:44, 20:60] = True
