@@ -26,6 +26,9 @@ def check(
     json: Annotated[Path | None, typer.Option(help="Write the findings as JSON, too.")] = None,
 ) -> None:
     """Find all that is wrong with a data set: table, files, leaks, duplicates. Exit status 3: do not train on it."""
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+    from multiprocessing import get_context  # noqa: PLC0415
+
     from rich.progress import Progress  # noqa: PLC0415
 
     from fetal_monai.cli.check_text import class_names_of, print_report  # noqa: PLC0415
@@ -36,13 +39,16 @@ def check(
     if annotations is None and (data / "annotations.csv").is_file():
         annotations = data / "annotations.csv"
     class_names = class_names_of(config or [])
-    with Progress(transient=True) as bar:
+    # Processes start when the first file is given to them, which is where there are many.
+    processes = ProcessPoolExecutor(mp_context=get_context("spawn"))
+    with Progress(transient=True) as bar, processes as pool:
         task = bar.add_task("Files", total=None)
         report = check_data(
             data,
             annotations,
             class_names,
             pixels=pixels,
+            pool=pool,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_report(report, annotations)

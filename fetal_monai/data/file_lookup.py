@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
@@ -20,14 +21,15 @@ class FileLookup:
 
     Args:
         folder: where the files are.
+        pool: processes to index them by, see `index_dicom`.
 
     Raises:
         InputError: if there is no such folder.
     """
 
-    def __init__(self, folder: str | PathLike[str]) -> None:
+    def __init__(self, folder: str | PathLike[str], *, pool: Executor | None = None) -> None:
         self.folder = folder
-        self.index = index = index_dicom(folder)
+        self.index = index = index_dicom(folder, pool=pool)
         self._by_uid = dict(index)
         self._by_name = {_bare(Path(entry.path).name): entry for entry in index.values()}
         self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}

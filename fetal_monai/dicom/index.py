@@ -6,8 +6,9 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from fetal_monai.errors import InputError
 AUTO_CACHE = 1000
 """From this many files on an index is remembered without being asked."""
 
+MANY = 2_000
+"""From so many files on processes are worth their start."""
+_CHUNK = 32
 _BATCH = 512
 
 
@@ -88,6 +92,7 @@ def index_dicom(
     *,
     cache: str | PathLike[str] | bool | None = None,
     workers: int = 8,
+    pool: Executor | None = None,
     progress: bool | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> DicomIndex:
@@ -98,6 +103,7 @@ def index_dicom(
         cache: a file to remember the index in; True for one in the user's cache folder, which is also what None means
             from 1,000 files on; False for none. It holds paths and UIDs. Several processes may share it.
         workers: threads that read; the waiting is for the disk.
+        pool: processes that read instead, where there are `MANY` files or more: on a fast disk parsing takes the time.
         progress: whether to show a bar; by default for many files on a terminal.
         limits: caps against hostile or broken files.
 
@@ -125,7 +131,7 @@ def index_dicom(
         memory.forget(known.keys() - stamps.keys())
         fresh = [path for path in stamps if path not in found]
         batch: dict[str, tuple[Stamp, IndexEntry | str]] = {}
-        for path, result in _read(fresh, workers=workers, progress=progress, limits=limits):
+        for path, result in _read(fresh, workers=workers, pool=pool, progress=progress, limits=limits):
             found[path] = result
             batch[path] = stamps[path], result
             if len(batch) >= _BATCH:
@@ -136,13 +142,15 @@ def index_dicom(
 
 
 def _read(
-    paths: list[str], *, workers: int, progress: bool | None, limits: Limits
+    paths: list[str], *, workers: int, pool: Executor | None, progress: bool | None, limits: Limits
 ) -> Iterator[tuple[str, IndexEntry | str]]:
     shown = len(paths) >= AUTO_CACHE and sys.stderr.isatty() if progress is None else progress
-    with ThreadPoolExecutor(max(workers, 1)) as pool, tqdm(total=len(paths), disable=not shown, unit="file") as bar:
+    read = partial(index_file, limits=limits)
+    with ThreadPoolExecutor(max(workers, 1)) as threads, tqdm(total=len(paths), disable=not shown, unit="file") as bar:
+        chosen = threads if pool is None or len(paths) < MANY else pool
         for start in range(0, len(paths), _BATCH):  # so that an interrupt need not wait for a hundred thousand
             some = paths[start : start + _BATCH]
-            for path, result in zip(some, pool.map(lambda name: index_file(name, limits=limits), some), strict=True):
+            for path, result in zip(some, chosen.map(read, some, chunksize=_CHUNK), strict=True):
                 bar.update()
                 yield path, result
 

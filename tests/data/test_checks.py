@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -262,3 +264,11 @@ def kit_images(phantom: Path) -> list[np.ndarray]:
     names = table.loc[table["frame"] == "-1", "SOPInstanceUID"][::4][:12]
     found = [read_frame(phantom / "dicom" / f"{name}.dcm", -1) for name in names]
     return [image[0] if isinstance(image, tuple) else image for image in found]
+
+
+def test_processes_find_what_threads_find(phantom, monkeypatch):
+    monkeypatch.setattr("fetal_monai.dicom.index.MANY", 1)
+    monkeypatch.setattr("fetal_monai.data.checks.images.MANY", 1)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        by_processes = check_data(phantom, phantom / "annotations.csv", pixels=True, pool=pool)
+    assert by_processes.to_json() == check_data(phantom, phantom / "annotations.csv", pixels=True).to_json()

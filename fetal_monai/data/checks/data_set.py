@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -73,6 +74,7 @@ def check_data(
     class_names: Sequence[str] | None = None,
     *,
     pixels: bool = False,
+    pool: Executor | None = None,
     progress: Progress | None = None,
 ) -> DataReport:
     """Find everything that is wrong with a data set.
@@ -82,6 +84,7 @@ def check_data(
         annotations: the table of labels; without it all ultrasound frames of the folder are looked at.
         class_names: the classes in order; without them the table is held to itself.
         pixels: whether to decode every image, for images that cannot be, that look the same, or show nothing.
+        pool: processes that share the work where there are many files.
         progress: is told how many files are done, and of how many.
 
     Returns:
@@ -90,7 +93,7 @@ def check_data(
     Raises:
         InputError: if there is no such folder or nothing in it, or the table cannot be read as one.
     """
-    lookup = FileLookup(folder)
+    lookup = FileLookup(folder, pool=pool)
     findings = _files_at_fault(lookup.index)
     table = None if annotations is None else read_annotations(annotations)
     counts = None
@@ -106,7 +109,7 @@ def check_data(
         counts = split_counts(table if "patient_id" in table else table.assign(patient_id=table["row"]))
         findings += absent_classes(counts)
         findings += _unlisted(lookup.index, paths)
-    seen, unreadable = see_images(listed, pixels=pixels, progress=progress)
+    seen, unreadable = see_images(listed, pixels=pixels, pool=pool, progress=progress)
     findings += unreadable
     findings += [*exact_duplicates(seen), *near_duplicates(seen), *header_leaks(seen)]
     findings += [*outliers(seen), *device_by_class(seen)]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from fetal_monai.data.checks.finding import Finding
 from fetal_monai.data.checks.perceptual_hash import Look, look_at
 from fetal_monai.data.file_facts import FileFacts, facts_of
 from fetal_monai.dicom import FrameRef, open_image
+from fetal_monai.dicom.index import MANY
 from fetal_monai.dicom.picture import Instance
 from fetal_monai.errors import DicomReadError
 
 WORKERS = 4
-_BATCH = 256
+_BATCH = 1024
+_CHUNK = 32
 
 Progress = Callable[[int, int], None]
 """Called with the files that are done and their number."""
@@ -69,13 +72,14 @@ class SeenImage:
 
 
 def see_images(
-    listed: Sequence[Listed], *, pixels: bool, progress: Progress | None = None
+    listed: Sequence[Listed], *, pixels: bool, pool: Executor | None = None, progress: Progress | None = None
 ) -> tuple[list[SeenImage], list[Finding]]:
     """Open every file once.
 
     Args:
         listed: the images.
         pixels: whether to decode them.
+        pool: processes that do it, where there are many files; else threads do.
         progress: is told how far it is.
 
     Returns:
@@ -86,9 +90,11 @@ def see_images(
     seen: list[SeenImage] = []
     findings: list[Finding] = []
     done = 0
-    with ThreadPoolExecutor(WORKERS) as pool:
+    see = partial(_see_file, pixels=pixels)
+    with ThreadPoolExecutor(WORKERS) as threads:
+        chosen = threads if pool is None or len(files) < MANY else pool
         for start in range(0, len(files), _BATCH):  # so that an interrupt need not wait for all
-            for results in pool.map(lambda group: list(_see_file(group, pixels)), files[start : start + _BATCH]):
+            for results in chosen.map(see, files[start : start + _BATCH], chunksize=_CHUNK):
                 seen += [result for result in results if isinstance(result, SeenImage)]
                 findings += [result for result in results if isinstance(result, Finding)]
                 done += 1
@@ -97,7 +103,11 @@ def see_images(
     return seen, findings
 
 
-def _see_file(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding]:
+def _see_file(group: list[Listed], *, pixels: bool) -> list[SeenImage | Finding]:
+    return list(_seen(group, pixels))
+
+
+def _seen(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding]:
     try:
         with open_image(group[0].image.path) as instance:
             facts = facts_of(instance, pixels=not pixels)
