@@ -1,9 +1,11 @@
 """Damage files, real and made, in seeded ways and read them: only a `DicomReadError` or a valid image may come of it.
 
+With `--imports`, data sets and tables of labels are damaged and imported instead.
+
 Every mutant is numbered, and its number makes it, given the same files: `--only 1234` repeats one. Mutants are read in
 worker processes that are watched for crashes, hangs (2 seconds) and greed (200 MB above rest).
 
-    python benchmarks/fuzz_dicom.py [--count 20000] [--start N] [--only N]
+    python benchmarks/fuzz_dicom.py [--count 20000] [--start N] [--only N] [--imports]
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import time
 import warnings
 from pathlib import Path
 
+import import_mutants
 import numpy as np
 from dicom_mutants import mutant, seeds
 
@@ -59,33 +62,37 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def work() -> None:
+def work(*, imports: bool) -> None:
     """A worker: numbers come in, one line of findings each goes out."""
     warnings.simplefilter("ignore")
-    files = seeds()
+    files = [] if imports else seeds()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "m.dcm")
+        path = Path(folder, "m.zip" if imports else "m.dcm")
         for line in sys.stdin:
-            story, data = mutant(int(line), files)
+            story, data = import_mutants.mutant(int(line)) if imports else mutant(int(line), files)
             path.write_bytes(data)
             reset_peak()
             before, start = resident(), time.perf_counter()
             try:
-                outcome = read_one(path)
-                index_dicom(folder)
+                outcome = import_mutants.import_one(story, path) if imports else read_one(path)
+                if not imports:
+                    index_dicom(folder)
             except BaseException as error:  # noqa: BLE001  # exactly what must not happen
                 outcome = f"{type(error).__name__}: {str(error)[:150]}"
             seconds, growth = time.perf_counter() - start, resident() - before
             print(json.dumps([outcome, round(seconds, 3), round(growth, 1), story]), flush=True)
 
 
-def fuzz(numbers: range | list[int], *, tolerate_slow: float = 1.0, show: bool = False) -> collections.Counter[str]:
+def fuzz(
+    numbers: range | list[int], *, tolerate_slow: float = 1.0, show: bool = False, imports: bool = False
+) -> collections.Counter[str]:
     """Read mutants in a watched worker.
 
     Args:
         numbers: which.
         tolerate_slow: factor on the time allowed, for busy machines.
         show: whether to print progress and findings.
+        imports: whether data sets and tables are meant instead of DICOM files.
 
     Returns:
         How often each outcome came: "error", "image", and findings by their first words.
@@ -97,7 +104,7 @@ def fuzz(numbers: range | list[int], *, tolerate_slow: float = 1.0, show: bool =
             _end(worker)
             environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "OFF"}
             worker = subprocess.Popen(
-                [sys.executable, __file__, "--work"],
+                [sys.executable, __file__, "--work", *["--imports"] * imports],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -114,7 +121,8 @@ def fuzz(numbers: range | list[int], *, tolerate_slow: float = 1.0, show: bool =
         watchdog.cancel()
         if not line:
             finding = "the process died"
-            detail = f"exit status {worker.wait()}: {mutant(number, seeds())[0]}"
+            story = import_mutants.mutant(number) if imports else mutant(number, seeds())
+            detail = f"exit status {worker.wait()}: {story[0]}"
         else:
             outcome, seconds, growth, detail = json.loads(line)
             finding = outcome
@@ -142,24 +150,27 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--only", type=int, help="read this one mutant, in this process")
+    parser.add_argument("--imports", action="store_true", help="data sets and tables instead of DICOM files")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work()
+        work(imports=options.imports)
         return
     if options.only is not None:
-        story, data = mutant(options.only, seeds())
+        only, imports = options.only, options.imports
+        story, data = import_mutants.mutant(only) if imports else mutant(only, seeds())
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "m.dcm")
+            path = Path(folder, "m.zip" if imports else "m.dcm")
             path.write_bytes(data)
             print(story, len(data), "bytes")
-            print(read_one(path))
+            print(import_mutants.import_one(story, path) if imports else read_one(path))
         return
     begin = time.perf_counter()
-    counts = fuzz(range(options.start, options.start + options.count), show=True)
+    counts = fuzz(range(options.start, options.start + options.count), show=True, imports=options.imports)
+    what = "data sets and tables" if options.imports else f"{len(seeds())} files"
     findings = {key: value for key, value in counts.items() if key not in ("error", "image")}
     print(
-        f"{options.count} mutants of {len(seeds())} files in {time.perf_counter() - begin:.0f} s: "
+        f"{options.count} mutants of {what} in {time.perf_counter() - begin:.0f} s: "
         f"{counts['error']} refused, {counts['image']} read, {len(findings)} findings"
     )
     sys.exit(bool(findings))

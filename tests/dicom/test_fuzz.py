@@ -9,6 +9,12 @@ def test_damaged_files_are_refused_or_read_and_nothing_else_happens():
     assert counts["image"] > 50
 
 
+def test_damaged_data_sets_and_tables_are_refused_or_imported_and_nothing_else_happens():
+    counts = fuzzer.fuzz(range(200), tolerate_slow=10, imports=True)
+    assert set(counts) == {"error", "image"}
+    assert counts["image"] > 20
+
+
 def test_mutants_are_repeatable_and_different():
     files = fuzzer.seeds()
     mutants = [fuzzer.mutant(number, files) for number in range(40)]
