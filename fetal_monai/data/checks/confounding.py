@@ -50,7 +50,7 @@ def device_by_class(images: Sequence[SeenImage]) -> list[Finding]:
 
 
 def _cramers_v(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    table = np.zeros((one.max() + 1, other.max() + 1), np.int64)
-    np.add.at(table, (one, other), 1)
+    rows, columns = int(one.max()) + 1, int(other.max()) + 1
+    table = np.bincount(one * columns + other, minlength=rows * columns).reshape(rows, columns)
     table = table[table.any(axis=1)][:, table.any(axis=0)]
     return 0.0 if min(table.shape) < 2 else float(association(table, method="cramer"))
