@@ -5,8 +5,10 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from fetal_monai.dicom import FrameRef, index_dicom
+from fetal_monai.data.row_problems import names_picture
+from fetal_monai.dicom import DicomIndex, FrameRef, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.picture import is_picture
 from fetal_monai.errors import InputError
 
 ULTRASOUND_MODALITIES = ("US", "IVUS")
@@ -38,3 +40,15 @@ def list_frames(folder: str | PathLike[str]) -> list[dict[str, Any]]:
         )
         raise InputError(folder, [problem])
     return items
+
+
+def pictures_of(index: DicomIndex) -> list[str]:
+    """Name the PNG and JPEG files, by suffix and content, that an index came by.
+
+    Args:
+        index: of a folder.
+
+    Returns:
+        Their paths.
+    """
+    return [path for path in index.unreadable if names_picture(path) and is_picture(path)]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fetal_monai.cli import app
-from fetal_monai.data.frames import list_frames
+from fetal_monai.data import load_datalists
 from fetal_monai.dicom import read_frame
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
 
@@ -32,9 +32,8 @@ from fetal_monai.apps.label.app import FetalPlanesApp
 from fetal_monai.apps.label.image_sources import DicomWebSource, FolderSource, ImageFile
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
 from fetal_monai.apps.label.page import KEYS
-from fetal_monai.apps.label.pictures import picture_to_dicom
 from fetal_monai.apps.label.strategies import predictive_entropy, spread_frames
-from fetal_monai.apps.label.train import OPTIONS, read_options
+from fetal_monai.apps.label.train import OPTIONS, read_options, write_data
 from fetal_monai.apps.label.versions import ModelVersions
 
 CLASSES = ["Femur", "Other", "Spine"]
@@ -116,16 +115,24 @@ def test_what_make_label_installs_agrees_with_the_lock(root):
     }
 
 
-def test_a_picture_becomes_dicom_without_loss(tmp_path):
+def test_pictures_are_trained_on_as_they_are(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
-    picture_to_dicom(tmp_path / "a.png", tmp_path / "dicom/a.dcm")
-    np.testing.assert_array_equal(read_frame(tmp_path / "dicom/a.dcm"), pixels.transpose(2, 0, 1))
-    assert len(list_frames(tmp_path / "dicom")) == 1
-    (tmp_path / "b.png").write_bytes(b"not a picture")
-    with pytest.raises(InputError, match="damaged PNG"):
-        picture_to_dicom(tmp_path / "b.png", tmp_path / "dicom/b.dcm")
-    assert not (tmp_path / "dicom/b.dcm").exists()
+    (tmp_path / "studies/p 1").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "studies/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    names = ["linked/b.jpeg", "p 1/a.png"]
+    for name in names:
+        cv2.imwrite(str(tmp_path / "studies" / name), pixels)
+    (tmp_path / "studies/c.png").write_bytes(b"not a picture")
+    source = FolderSource(tmp_path / "studies")
+    assert sorted(source.list_ids()) == names
+    labels = {name: ImageLabels({-1: "Other"}, "train", "") for name in names}
+    write_data(tmp_path / "data", labels, {name: source.fetch(name) for name in names}, CLASSES)
+    (tmp_path / "exported.csv").write_text(to_csv(labels, CLASSES))
+    for table, folder in (("data/annotations.csv", "data/images"), ("exported.csv", "studies")):
+        items = load_datalists(tmp_path / table, tmp_path / folder, CLASSES, splits=())["train"]
+        for item, name in zip(items, names, strict=True):
+            np.testing.assert_array_equal(read_frame(item["image"]), read_frame(tmp_path / "studies" / name))
 
 
 @pytest.fixture

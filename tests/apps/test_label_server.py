@@ -217,11 +217,8 @@ def test_training_on_submitted_labels_keeps_the_better_model(server, label_studi
 
     csv = tmp_path / "annotations.csv"
     csv.write_text(get(server, "labelling/annotations.csv").text)
-    table = pd.read_csv(csv, dtype=str)
-    in_dicom = table[table["SOPInstanceUID"].isin(label_studies.dicom)]
-    in_dicom.to_csv(csv, index=False)
     lists = load_datalists(csv, label_studies.folder, class_names)  # checks classes, frames, patients and splits
-    assert len(lists["train"]) + len(lists["val"]) == len(in_dicom)
+    assert len(lists["train"]) + len(lists["val"]) == len(labelled)
 
     train(server, {"max_epochs": 1, "batch_size": 4})
 
@@ -284,6 +281,10 @@ def test_labelled_images_can_be_taken_home(server, label_studies):
         for uid in set(rows["SOPInstanceUID"]) & set(label_studies.dicom):
             assert archive.read(f"image/{uid}.dcm")[128:132] == b"DICM"
             assert json.loads(archive.read(f"label/{uid}.json"))["labels"]
+    with zipfile.ZipFile(io.BytesIO(get(server, "datastore/dataset").content)) as archive:
+        pictures = pd.read_csv(archive.open("annotations.csv"), dtype=str)["file"].dropna()
+        assert len(pictures) == (0 if server.remote else 1)
+        assert all(archive.read(name).startswith(b"\x89PNG") for name in pictures)
     for uid, path in label_studies.dicom.items():  # as they were stored: not transcoded on the way
         sent, stored = dcmread(io.BytesIO(get(server, "datastore/image", image=uid).content)), dcmread(path)
         assert sent.file_meta.TransferSyntaxUID == stored.file_meta.TransferSyntaxUID

@@ -226,13 +226,16 @@ class UltrasoundDatastore(Datastore):
         chosen = sorted(self.labels())[: limit_cases or None]
         if not chosen:
             raise InputError(self.source.name, ["no image is labelled yet, so there is nothing to pack"])
+        rows: dict[str, ImageLabels] = {}
         with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file, zipfile.ZipFile(file, "w") as archive:
             for image_id in chosen:
                 image = self.image(image_id)
                 name = quote(image_id, safe="")
-                archive.write(image.path, f"image/{name}{'' if image.picture else '.dcm'}")
+                member = f"image/{name}{'' if image.picture else '.dcm'}"
+                rows[member if image.picture else image_id] = self.labels()[image_id]
+                archive.write(image.path, member)
                 archive.write(self._path(image_id, FINAL), f"label/{name}.json")
-            archive.writestr(CSV_FILE, to_csv({key: self.labels()[key] for key in chosen}, self.class_names))
+            archive.writestr(CSV_FILE, to_csv(rows, self.class_names))
         return file.name
 
     def status(self) -> dict[str, Any]:

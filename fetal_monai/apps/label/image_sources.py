@@ -1,4 +1,4 @@
-"""Where images come from: a folder of DICOM and PNG files, or an archive that speaks DICOMweb."""
+"""Where images come from: a folder of DICOM, PNG and JPEG files, or an archive that speaks DICOMweb."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from fetal_monai.data.frames import ULTRASOUND_MODALITIES
+from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
 from fetal_monai.dicom import FrameRef, UltrasoundInstance, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.picture import is_picture
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
 from fetal_monai.utils.files import atomic_path
 
-PICTURE_SUFFIX = ".png"
 TIMEOUT_S = 20.0
 
 
@@ -31,7 +31,7 @@ class ImageFile:
         path: the file.
         frames: 1 for stills and pictures.
         patient: a digest of PatientID (of StudyInstanceUID where that is empty), never the id itself; empty if unknown.
-        picture: whether it is a PNG instead of DICOM.
+        picture: whether it is a PNG or JPEG instead of DICOM.
     """
 
     path: str
@@ -84,7 +84,7 @@ def describe_file(path: str) -> ImageFile:
     """Look into a file.
 
     Args:
-        path: a DICOM or PNG file.
+        path: a DICOM, PNG or JPEG file.
 
     Returns:
         What it holds.
@@ -92,7 +92,7 @@ def describe_file(path: str) -> ImageFile:
     Raises:
         DicomReadError: if it is a damaged DICOM file.
     """
-    if path.lower().endswith(PICTURE_SUFFIX):
+    if is_picture(path):
         return ImageFile(path, frames=1, patient="", picture=True)
     with UltrasoundInstance(path) as instance:
         meta = instance.metadata(0)
@@ -100,7 +100,7 @@ def describe_file(path: str) -> ImageFile:
 
 
 class FolderSource:
-    """DICOM files of Modality US, known by SOPInstanceUID, and PNG files, known by their path below the folder.
+    """DICOM files of Modality US, known by SOPInstanceUID, and pictures, known by their path below the folder.
 
     Args:
         folder: looked through at any depth; hidden files and folders are passed over.
@@ -118,17 +118,13 @@ class FolderSource:
         }
         self._paths = {uid: entry.path for uid, entry in found.items()}
         self._clips = [uid for uid, entry in found.items() if entry.frames > 1]
-        for path in sorted(self.folder.rglob("*")):
-            inside = path.relative_to(self.folder)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if path.suffix.lower() == PICTURE_SUFFIX and not hidden and path.is_file():
-                self._paths[inside.as_posix()] = str(path)
+        self._paths |= {Path(path).relative_to(self.folder).as_posix(): path for path in pictures_of(index)}
         if not self._paths:
-            problem = f"no image among {len(index)} DICOM files; give a folder with DICOM of Modality US, or PNG files"
+            problem = f"no image among {len(index)} DICOM files; give a folder with DICOM of Modality US, PNG or JPEG"
             raise InputError(folder, [problem])
 
     def list_ids(self) -> list[str]:
-        """List SOPInstanceUIDs and the PNG files' relative paths."""
+        """List SOPInstanceUIDs and the pictures' relative paths."""
         return list(self._paths)
 
     def list_clips(self) -> list[str]:

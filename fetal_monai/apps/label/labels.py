@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fetal_monai.apps.label.image_sources import ImageFile
+from fetal_monai.data.row_problems import names_picture
 from fetal_monai.errors import OTHER_CLASSES, InputError
 
-COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame", "patient_id")
+COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame", "patient_id", "file")
 VAL_SHARE = 0.2
 FORM = '{"labels": [{"frame": -1, "class": "Femur"}]}'
 
@@ -118,7 +119,7 @@ def to_csv(labelled: Mapping[str, ImageLabels], class_names: Sequence[str]) -> s
     """Write all labels as annotations.csv, one row per labelled frame (see `fetal_monai.data.read_annotations`).
 
     Args:
-        labelled: image id to labels.
+        labelled: image id to labels. An id that ends as a picture's does is the path of one, and goes into `file`.
         class_names: the classes in order.
 
     Returns:
@@ -126,13 +127,14 @@ def to_csv(labelled: Mapping[str, ImageLabels], class_names: Sequence[str]) -> s
 
     Example:
         >>> print(to_csv({"1.2": ImageLabels({-1: "Other"}, "train", "A")}, ["Femur", "Other"]).splitlines()[1])
-        1.2,train,Other,1,-1,A
+        1.2,train,Other,1,-1,A,
     """
     index = {name: position for position, name in enumerate(class_names)}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for image_id, labels in sorted(labelled.items()):
+        uid, path = ("", image_id) if names_picture(image_id) else (image_id, "")
         for frame, name in sorted(labels.frames.items()):
-            writer.writerow([image_id, labels.split, name, index[name], frame, labels.patient])
+            writer.writerow([uid, labels.split, name, index[name], frame, labels.patient, path])
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +72,7 @@ def add_page(web: FastAPI, port: int) -> None:
         file = _datastore().image(image)
         reference = file.reference(frame)
         if file.picture:
-            return Response(Path(file.path).read_bytes(), media_type="image/png")
+            return Response(Path(file.path).read_bytes(), media_type=mimetypes.guess_type(file.path)[0])
         pixels = read_frame(reference)
         done, content = cv2.imencode(".png", np.ascontiguousarray(pixels.transpose(1, 2, 0)[..., ::-1]))
         if not done:

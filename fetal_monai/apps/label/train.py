@@ -16,7 +16,6 @@ from sklearn.metrics import f1_score
 from fetal_monai.apps.label.datastore import CSV_FILE, UltrasoundDatastore
 from fetal_monai.apps.label.image_sources import ImageFile
 from fetal_monai.apps.label.labels import ImageLabels, to_csv
-from fetal_monai.apps.label.pictures import picture_to_dicom
 from fetal_monai.apps.label.versions import ModelVersions
 from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import FetalMonaiError, InputError
@@ -29,6 +28,7 @@ OPTIONS: dict[str, Any] = {"max_epochs": 10, "learning_rate": 1e-4, "batch_size"
 CLASS_COUNTS = "$[max(count, 1) for count in fetal_monai.data.class_counts(@train#dataset#data, @class_names)]"
 """Labelling begins with some classes still unseen; the losses' weights and margins take them as seen once."""
 
+IMAGES = "images"
 VIEWS = "DualResolutiond"
 SWITCHES = ("dropout", "freeze_backbones", "average_flips")
 
@@ -106,7 +106,7 @@ class PlaneTrainTask(TrainTask):
             self._run(folder, data, served, options)
         finally:
             (folder / "last.pt").unlink(missing_ok=True)
-            shutil.rmtree(data / "dicom")
+            shutil.rmtree(data / IMAGES)
         val = [
             (FrameRef(images[image_id].path, frame), name)
             for image_id, item in labels.items()
@@ -134,7 +134,7 @@ class PlaneTrainTask(TrainTask):
             run_id="training",
             logging_file=False,
             bundle_root=str(self.bundle),
-            dataset_dir=str(data / "dicom"),
+            dataset_dir=str(data / IMAGES),
             annotations=str(data / CSV_FILE),
             ckpt_dir=str(folder),
             output_dir=str(folder / "log"),
@@ -222,21 +222,18 @@ def model_overrides(facts: ModelFacts, folder: Path) -> dict[str, Any]:
 def write_data(
     folder: Path, labels: dict[str, ImageLabels], images: dict[str, ImageFile], class_names: Sequence[str]
 ) -> None:
-    """Lay out the labelled images as the bundle reads them: `annotations.csv`, and `dicom/` with links to the files.
+    """Lay out the labelled images as the bundle reads them: `annotations.csv`, and `images/` with links to the files.
 
     Args:
         folder: to be made.
         labels: by image id.
-        images: the same images' files; pictures are converted, without loss.
+        images: the same images' files.
         class_names: the classes in order.
     """
-    (folder / "dicom").mkdir(parents=True)
+    (folder / IMAGES).mkdir(parents=True)
     for image_id, image in images.items():
-        path = folder / "dicom" / f"{quote(image_id, safe='')}.dcm"
-        if image.picture:
-            picture_to_dicom(image.path, path)
-        else:
-            path.symlink_to(Path(image.path).resolve())
+        link = folder / IMAGES / f"{quote(image_id, safe='')}{'' if image.picture else '.dcm'}"
+        link.symlink_to(Path(image.path).resolve())
     rows = {quote(image_id, safe=""): item for image_id, item in labels.items()}
     (folder / CSV_FILE).write_text(to_csv(rows, class_names), encoding="utf-8")
 
