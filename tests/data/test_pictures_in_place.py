@@ -159,7 +159,7 @@ def test_a_picture_has_one_frame(pictures, frame):
 
 def test_a_damaged_picture_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(picture(1)[:60])
-    with pytest.raises(DicomReadError, match=r"a\.png: it is a damaged PNG or JPEG; export it again"):
+    with pytest.raises(DicomReadError, match=r"a\.png: the PNG is cut off; download or copy it again"):
         read_frame(tmp_path / "a.png")
 
 

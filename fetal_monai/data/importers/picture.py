@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
 
 import cv2
@@ -12,11 +11,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from fetal_monai.dicom.codestream import Codestream, inspect_jpeg
-from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_REMEDY = "download or copy it again"
-_CONVERT = "convert it to PNG or JPEG of 8 bits"
+from fetal_monai.dicom.limits import Fault
+from fetal_monai.dicom.picture import CONVERT, COPY_AGAIN, check_picture
 
 
 @dataclass(frozen=True)
@@ -52,23 +48,14 @@ def read_picture(content: bytes) -> Picture:
         >>> picture.pixels.tolist(), picture.photometric
         ([[7, 7, 7], [7, 7, 7]], 'MONOCHROME2')
     """
-    if content.startswith(_PNG):
-        _check_png(content)
-        pixels = _decode(content)
-    elif content.startswith(b"\xff\xd8"):
+    check_picture(content)
+    pixels = _decode(content)
+    if content.startswith(b"\xff\xd8"):
         stream = inspect_jpeg(content)
-        if stream.kind != "dct" or stream.precision != 8:
-            raise Fault("it is a JPEG of a rare kind", _CONVERT)
-        _check_size(stream.rows, stream.columns)
-        pixels = _decode(content)
         bare = _bare_baseline(content, stream)
         if bare is not None and np.array_equal(_decode_jpeg(bare, pixels.ndim), pixels):
             return Picture(pixels, bare, _jpeg_colours(stream))
         _decode_jpeg(content, 3)  # the strict decoder tells what OpenCV passes over
-    elif not content:
-        raise Fault("it is empty", _REMEDY)
-    else:
-        raise Fault(f"it is neither PNG nor JPEG: it begins with {content[:4].hex()}", _CONVERT)
     return Picture(pixels, None, "MONOCHROME2" if pixels.ndim == 2 else "RGB")
 
 
@@ -78,43 +65,17 @@ def _decode(content: bytes) -> NDArray[np.uint8]:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise Fault("it is damaged: its pixels cannot be decoded", _REMEDY)
+        raise Fault("it is damaged: its pixels cannot be decoded", COPY_AGAIN)
     if pixels.dtype != np.uint8:
-        raise Fault("it has more than the 8 bits a sample that ultrasound DICOM holds", _CONVERT)
+        raise Fault("it has more than the 8 bits a sample that ultrasound DICOM holds", CONVERT)
     return np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels[..., ::-1], np.uint8)
-
-
-def _check_size(rows: int, columns: int) -> None:
-    if not 0 < rows < 1 << 16 or not 0 < columns < 1 << 16 or rows * columns > DEFAULT_LIMITS.max_frame_pixels:
-        raise Fault(f"{rows} x {columns} pixels are no scanner's image", "check where it comes from")
-
-
-def _check_png(content: bytes) -> None:
-    """Check size and checksums before a decoder runs, for damage it would guess at or print about."""
-    position, kind, first = len(_PNG), b"", True
-    while kind != b"IEND":
-        if len(content) < position + 12:
-            raise Fault("the PNG is cut off", _REMEDY)
-        length, kind = struct.unpack_from(">I4s", content, position)
-        end = position + 8 + length
-        if len(content) < end + 4:
-            raise Fault("the PNG is cut off", _REMEDY)
-        if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
-            raise Fault("the PNG is damaged: a checksum is wrong", _REMEDY)
-        if first:
-            if kind != b"IHDR" or length != 13:
-                raise Fault("the PNG is damaged: it has no header", _REMEDY)
-            columns, rows = struct.unpack_from(">II", content, position + 8)
-            _check_size(rows, columns)
-            first = False
-        position = end + 4
 
 
 def _decode_jpeg(content: bytes, dimensions: int) -> NDArray[np.uint8]:
     try:
         decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "GRAY" if dimensions == 2 else "RGB")
     except ValueError as error:
-        raise Fault(f"the JPEG is damaged ({error})", _REMEDY) from None
+        raise Fault(f"the JPEG is damaged ({error})", COPY_AGAIN) from None
     return decoded[..., 0] if dimensions == 2 else decoded
 
 
