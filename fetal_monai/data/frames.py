@@ -1,4 +1,4 @@
-"""Data lists without labels: every ultrasound frame below a folder."""
+"""Data lists without labels: every ultrasound frame and picture below a folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ULTRASOUND_MODALITIES = ("US", "IVUS")
 
 
 def list_frames(folder: str | PathLike[str]) -> list[dict[str, Any]]:
-    """List every frame of every ultrasound instance below a folder.
+    """List every frame of every ultrasound instance, and every PNG and JPEG, below a folder.
 
     Args:
-        folder: where the DICOM files are.
+        folder: where the images are.
 
     Returns:
-        Items with `image` (a `FrameRef`), `SOPInstanceUID` and `frame` (-1 for stills).
+        Items with `image` (a `FrameRef`), `SOPInstanceUID` (of a picture its path) and `frame` (-1 for stills).
 
     Raises:
         InputError: if there is no such folder, or nothing of ultrasound in it.
@@ -33,10 +33,11 @@ def list_frames(folder: str | PathLike[str]) -> list[dict[str, Any]]:
         if entry.modality in ULTRASOUND_MODALITIES
         for frame in ([STILL] if entry.frames == 1 else range(entry.frames))
     ]
+    items += [{"image": FrameRef(path), "SOPInstanceUID": path, "frame": STILL} for path in pictures_of(index)]
     if not items:
         problem = (
             f"no ultrasound image among {len(index)} DICOM files and {len(index.unreadable)} others; "
-            "give the folder of a study with Modality US"
+            "give the folder of a study with Modality US, or of PNG or JPEG pictures"
         )
         raise InputError(folder, [problem])
     return items

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fetal_monai.cli import app
-from fetal_monai.data import load_datalists
+from fetal_monai.data import list_frames, load_datalists
 from fetal_monai.data.annotations import read_annotations
 from fetal_monai.data.checks import check_data
 from fetal_monai.data.file_lookup import FileLookup
@@ -169,3 +169,21 @@ def test_names_are_compared_with_what_the_folder_holds(pictures):
     assert lookup.find("./Femur//p03_2.jpg", 0) == str(pictures / "Femur" / "p03_2.jpg")
     with pytest.raises(LookupError):
         lookup.find("p03_2.jpg", -1)
+
+
+def test_a_folder_of_pictures_needs_no_table(pictures):
+    items = list_frames(pictures)
+    assert len(items) == 26
+    assert {item["frame"] for item in items} == {-1}
+    assert items[0]["image"].path == items[0]["SOPInstanceUID"]
+    report = check_data(pictures, pixels=True)
+    assert (report.images, report.fine) == (26, True)
+
+
+def test_devices_of_pictures_are_those_of_the_table(pictures, both, tmp_path):
+    table = pd.read_csv(both[1] / "annotations.csv", dtype=str)
+    table["patient_id"] = table["file"]  # many patients, and each class has a machine of its own
+    table["device"] = table["class"].map({"Femur": "A", "Spine": "B"})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    kinds = {finding.kind for finding in check_data(pictures, tmp_path / "a.csv", CLASSES).findings}
+    assert "confounding" in kinds

@@ -28,10 +28,10 @@ def device_by_class(images: Sequence[SeenImage]) -> list[Finding]:
     Returns:
         A warning where V is above that of the median exchange by 0.2, and at most 1 in 100 exchanges reach it.
     """
-    known = [image for image in images if image.facts.device and image.listed.label]
+    known = [image for image in images if image.device and image.listed.label]
     if not known:
         return []
-    devices, device = np.unique([image.facts.device for image in known], return_inverse=True)
+    devices, device = np.unique([image.device for image in known], return_inverse=True)
     labels, label = np.unique([image.listed.label for image in known], return_inverse=True)
     _, patient = np.unique([image.patient or image.facts.path for image in known], return_inverse=True)
     if min(len(devices), len(labels)) < 2:

@@ -20,7 +20,7 @@ from fetal_monai.data.checks.leaks import header_leaks
 from fetal_monai.data.checks.outliers import outliers
 from fetal_monai.data.checks.table import absent_classes, as_findings, table_findings
 from fetal_monai.data.file_lookup import FileLookup
-from fetal_monai.data.frames import ULTRASOUND_MODALITIES
+from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
 from fetal_monai.data.splits import split_counts
 from fetal_monai.dicom import DicomIndex, FrameRef
 from fetal_monai.dicom.frame_ref import STILL
@@ -131,12 +131,13 @@ def _files_at_fault(index: DicomIndex) -> list[Finding]:
 
 
 def _all_frames(index: DicomIndex) -> list[Listed]:
-    return [
+    frames = [
         Listed(FrameRef(entry.path, frame))
         for entry in index.values()
         if entry.modality in ULTRASOUND_MODALITIES
         for frame in ([STILL] if entry.frames == 1 else range(entry.frames))
     ]
+    return frames + [Listed(FrameRef(path)) for path in pictures_of(index)]
 
 
 def _rows(table: pd.DataFrame, paths: dict[int, str]) -> list[Listed]:
@@ -147,6 +148,7 @@ def _rows(table: pd.DataFrame, paths: dict[int, str]) -> list[Listed]:
             record["split"],
             record["class"],
             record.get("patient_id", ""),
+            record.get("device", ""),
         )
         for record in table.to_dict("records")
         if record["row"] in paths

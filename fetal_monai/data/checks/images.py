@@ -35,6 +35,7 @@ class Listed:
         split: "" where there is no table.
         label: the name of its class, "" where there is no table.
         patient: by the table, "" where it names none.
+        device: likewise.
     """
 
     image: FrameRef
@@ -42,6 +43,7 @@ class Listed:
     split: str = ""
     label: str = ""
     patient: str = ""
+    device: str = ""
 
     def __str__(self) -> str:
         if not self.row:
@@ -64,6 +66,11 @@ class SeenImage:
     facts: FileFacts
     digest: str
     look: Look | None
+
+    @property
+    def device(self) -> str:
+        """By the header, or else by the table: pictures have no header."""
+        return self.facts.device or self.listed.device
 
     @property
     def patient(self) -> str:
