@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -36,6 +37,15 @@ class Reader:
             closest = np.zeros(3)
             closest[int(np.abs(GREY - grey).argmin())] = 1
             yield Prediction(frame.source, None, -1, closest, CLASSES, CLASSES[int(closest.argmax())], IDENTITY)
+
+
+class Afraid(Reader):
+    """Reads the anatomy, unless the top of the screen is black, which it has never seen."""
+
+    def predict(self, inputs):
+        for frame in inputs:
+            seen = frame if frame.pixels[:, 0].any() else replace(frame, pixels=np.zeros_like(frame.pixels))
+            yield from super().predict([seen])
 
 
 BANNER, ANATOMY = Reader(slice(0, 12)), Reader(slice(40, 120))
@@ -90,6 +100,12 @@ def test_a_model_that_reads_the_anatomy_is_not_accused(items):
     assert audit.follows == 0.0
     assert (audit.images, audit.patients, audit.declared) == (90, 90, 0)
     assert {name: count for name, (count, _) in audit.devices.items()} == {"A": 45, "B": 45}
+
+
+def test_black_surroundings_alone_are_no_verdict(items):
+    audit = audit_model(items, Afraid(slice(40, 120)))
+    assert verdicts(audit)["surroundings hidden"] is Verdict.FOUND
+    assert audit.verdict is Verdict.NOT_FOUND
 
 
 def test_a_dozen_images_are_too_few_to_acquit(items):

@@ -99,4 +99,4 @@ def test_the_shortcut_is_found_and_not_found_where_there_is_none(folders, root, 
     verdicts = {answer["change"]: answer["verdict"] for answer in said["answers"]}
     assert said["accuracy"]["value"] > 0.8, "it has learnt the anatomy"
     assert verdicts["anatomy hidden"] == verdicts["surroundings of another class"] == "not found"
-    assert "found" not in verdicts.values()
+    assert said["verdict"] != "found"  # though hidden surroundings, which it never saw, may cost it accuracy
