@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from fetal_monai.audit import screen
-from fetal_monai.audit.images import choose_donors, decoded
+from fetal_monai.audit.images import choose_donors
 from fetal_monai.audit.screen import ANATOMY_HIDDEN, AS_IT_IS, CALIPERS, EXCHANGED, SURROUNDINGS_HIDDEN, VARIANTS
 from fetal_monai.audit.verdict import Verdict, judge, overall
 from fetal_monai.errors import InputError
-from fetal_monai.inference.inputs import Frame
+from fetal_monai.inference.inputs import Frame, decode_frame
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.metrics.bootstrap import Interval, bootstrap_intervals
@@ -167,7 +167,7 @@ class _Screens:
 
     def __iter__(self) -> Iterator[Frame]:
         for place, item in enumerate(self._all):
-            frame, donor = decoded(item), decoded(self._all[self.donors[place]])
+            frame, donor = decode_frame(item["image"]), decode_frame(self._all[self.donors[place]]["image"])
             if isinstance(frame, ReadFailure):
                 self.failures.append(frame)
             if isinstance(frame, ReadFailure) or isinstance(donor, ReadFailure):

@@ -10,8 +10,6 @@ import numpy as np
 
 from fetal_monai.data import load_datalists
 from fetal_monai.data.annotations import read_annotations
-from fetal_monai.inference.inputs import Frame, Run, decode_run
-from fetal_monai.inference.prediction import ReadFailure
 
 
 def audited_images(
@@ -58,17 +56,3 @@ def choose_donors(items: Sequence[dict[str, Any]], random: np.random.Generator) 
         others = candidates[patients[candidates] != patient] if patient else candidates
         donors.append(int(random.choice(others if len(others) else candidates)))
     return donors
-
-
-def decoded(item: dict[str, Any]) -> Frame | ReadFailure:
-    """Decode the image of an item.
-
-    Args:
-        item: of a data list.
-
-    Returns:
-        The frame, or why there is none.
-    """
-    reference = item["image"]
-    (frame,) = decode_run(Run(reference.path, [reference.frame]))
-    return frame

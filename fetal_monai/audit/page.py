@@ -11,14 +11,14 @@ import numpy as np
 
 from fetal_monai.audit import screen
 from fetal_monai.audit.audit import Audit
-from fetal_monai.audit.images import choose_donors, decoded
+from fetal_monai.audit.images import choose_donors
 from fetal_monai.audit.screen import VARIANTS
 from fetal_monai.audit.verdict import Verdict
-from fetal_monai.inference.inputs import Frame
+from fetal_monai.inference.inputs import Frame, decode_frame
 from fetal_monai.inference.prediction import ReadFailure
-from fetal_monai.metrics.bootstrap import Interval
 from fetal_monai.report.page import write_page
 from fetal_monai.report.pictures import data_uri, thumbnail
+from fetal_monai.report.summary import format_interval
 
 MOST_EXAMPLES = 4
 CONCLUSIONS = {
@@ -54,37 +54,12 @@ def write_audit_page(
         title=title,
         audit=audit,
         conclusion=CONCLUSIONS[audit.verdict],
-        answers=[
-            (answer.question, answer.change, in_words(answer.accuracy), in_words(answer.effect), answer.verdict.value)
-            for answer in audit.answers
-        ],
-        accuracy=in_words(audit.accuracy),
-        devices=[(name, count, in_words(accuracy)) for name, (count, accuracy) in audit.devices.items()],
+        interval=format_interval,
         examples=_examples(items, seed),
         variants=VARIANTS,
         failures=[(failed.source, failed.message.removeprefix(f"{failed.source}: ")) for failed in audit.failures],
         passed_over=[],
     )
-
-
-def in_words(interval: Interval) -> str:
-    """Write a value with its interval.
-
-    Args:
-        interval: of a share.
-
-    Returns:
-        Text such as `0.91 (0.88 to 0.94)`.
-
-    Example:
-        >>> in_words(Interval(0.5, 0.25, 0.75)), in_words(Interval(None))
-        ('0.500 (0.250 to 0.750)', 'undefined')
-    """
-    if interval.value is None:
-        return "undefined"
-    ends = (interval.value, interval.low, interval.high)
-    value, low, high = (None if end is None else f"{round(end, 3) + 0:.3f}" for end in ends)  # + 0: never -0.000
-    return f"{value}" if low is None else f"{value} ({low} to {high})"
 
 
 def _examples(items: Sequence[dict[str, Any]], seed: int) -> list[tuple[str, list[str]]]:
@@ -96,7 +71,7 @@ def _examples(items: Sequence[dict[str, Any]], seed: int) -> list[tuple[str, lis
             break
         if item["class"] in found:
             continue
-        frame, donor = decoded(item), decoded(items[donors[place]])
+        frame, donor = decode_frame(item["image"]), decode_frame(items[donors[place]]["image"])
         if isinstance(frame, ReadFailure) or isinstance(donor, ReadFailure):
             continue
         found[item["class"]] = [_picture(one) for one in screen.variants(frame, donor, seed, place)]

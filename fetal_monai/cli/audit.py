@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fetal_monai.cli.outputs import write_outputs
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
 
 SHORTCUT = 3  # the exit status where a shortcut was found
@@ -44,11 +45,10 @@ def audit(
 
     from fetal_monai.audit.audit import audit_model  # noqa: PLC0415
     from fetal_monai.audit.images import audited_images  # noqa: PLC0415
-    from fetal_monai.audit.page import CONCLUSIONS, in_words, write_audit_page  # noqa: PLC0415
+    from fetal_monai.audit.page import CONCLUSIONS, write_audit_page  # noqa: PLC0415
     from fetal_monai.audit.verdict import Verdict  # noqa: PLC0415
-    from fetal_monai.errors import InputError  # noqa: PLC0415
     from fetal_monai.inference import Predictor  # noqa: PLC0415
-    from fetal_monai.utils.files import write_json  # noqa: PLC0415
+    from fetal_monai.report.summary import format_interval  # noqa: PLC0415
 
     predictor = Predictor(model_folder(model), device)
     items, devices = audited_images(annotations or data / "annotations.csv", data, predictor.class_names, split)
@@ -62,20 +62,15 @@ def audit(
             seed=seed,
             progress=lambda done: bar.update(task, completed=done),
         )
-    typer.echo(f"{found.images} images of {found.patients} patients, accuracy {in_words(found.accuracy)}")
+    typer.echo(f"{found.images} images of {found.patients} patients, accuracy {format_interval(found.accuracy)}")
     for answer in found.answers:
-        typer.echo(f"{answer.question} {answer.verdict.value}: effect {in_words(answer.effect)} ({answer.change})")
+        effect = format_interval(answer.effect)
+        typer.echo(f"{answer.question} {answer.verdict.value}: effect {effect} ({answer.change})")
     for name, (count, accuracy) in found.devices.items():
-        typer.echo(f"{name}: {count} images, accuracy {in_words(accuracy)}")
+        typer.echo(f"{name}: {count} images, accuracy {format_interval(accuracy)}")
     for failure in found.failures:
         typer.echo(f"not read: {failure.message}", err=True)
-    try:
-        if json is not None:
-            write_json(found.to_json(), json)
-        if page is not None:
-            typer.echo(f"{write_audit_page(found, items, page, seed=seed)}: to look at")
-    except OSError as error:
-        raise InputError(error.filename or "the output", [f"cannot be written ({error.strerror})"]) from None
+    write_outputs(found.to_json, json, page, lambda path: write_audit_page(found, items, path, seed=seed))
     typer.echo(CONCLUSIONS[found.verdict])
     if found.verdict is Verdict.FOUND:
         raise typer.Exit(SHORTCUT)

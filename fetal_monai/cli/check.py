@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fetal_monai.cli.outputs import write_outputs
+
+if TYPE_CHECKING:
+    from fetal_monai.data.checks import DataReport
 
 PROBLEMS = 3  # the exit status where a training should wait
 
@@ -33,8 +39,6 @@ def check(
 
     from fetal_monai.cli.check_text import class_names_of, print_report  # noqa: PLC0415
     from fetal_monai.data.checks import check_data  # noqa: PLC0415
-    from fetal_monai.errors import InputError  # noqa: PLC0415
-    from fetal_monai.utils.files import write_json  # noqa: PLC0415
 
     if annotations is None and (data / "annotations.csv").is_file():
         annotations = data / "annotations.csv"
@@ -52,14 +56,12 @@ def check(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print_report(report, annotations)
-    try:
-        if json is not None:
-            write_json(report.to_json(), json)
-        if page is not None:
-            from fetal_monai.report.check_page import write_check_page  # noqa: PLC0415
-
-            typer.echo(f"{write_check_page(report, page)}: to look at")
-    except OSError as error:
-        raise InputError(error.filename or "the report", [f"cannot be written ({error.strerror})"]) from None
+    write_outputs(report.to_json, json, page, partial(_write_page, report))
     if not report.fine:
         raise typer.Exit(PROBLEMS)
+
+
+def _write_page(report: DataReport, path: Path) -> Path:
+    from fetal_monai.report.check_page import write_check_page  # noqa: PLC0415  # seconds, for those who want it
+
+    return write_check_page(report, path)

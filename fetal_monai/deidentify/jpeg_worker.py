@@ -15,20 +15,17 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 
 from fetal_monai.deidentify.jpeg_blocks import Blocks, blank_blocks
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from fetal_monai.utils.closing import Closing
 
 _ROOT = str(Path(__file__).parents[2])
 
 
-class JpegWorker:
+class JpegWorker(Closing):
     """Runs `blank_blocks` elsewhere; a context manager. The process starts when it is first needed.
 
     Args:
@@ -39,14 +36,6 @@ class JpegWorker:
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process and remove its files."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from fetal_monai.dicom.codestream import Codestream, inspect_jpeg, inspect_jpeg2000, with_plain_scan
-from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.jpegxl import inspect_jpegxl
 from fetal_monai.dicom.limits import Fault
+from fetal_monai.dicom.pixel_layout import PixelLayout
 
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 

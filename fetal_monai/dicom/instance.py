@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fetal_monai.dicom.blame import blame
 from fetal_monai.dicom.colour import to_rgb8, upsample_422
 from fetal_monai.dicom.decoders import (
     NATIVE_SYNTAXES,
@@ -26,15 +25,13 @@ from fetal_monai.dicom.decoders import (
 from fetal_monai.dicom.encapsulation import FrameTable
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.grayscale import to_grey8
-from fetal_monai.dicom.header import Header, PixelLayout, pixel_layout, read_header
+from fetal_monai.dicom.header import Header, read_header
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.dicom.metadata import frame_metadata
 from fetal_monai.dicom.palette import palette_planes
+from fetal_monai.dicom.pixel_layout import PixelLayout, pixel_layout
 from fetal_monai.dicom.video import Video
-from fetal_monai.errors import DicomReadError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from fetal_monai.utils.closing import Closing
 
 _HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 
@@ -44,7 +41,7 @@ _HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 del [np.empty(31 << 20, np.uint8)][:]
 
 
-class UltrasoundInstance:
+class UltrasoundInstance(Closing):
     """A DICOM image file, opened: its header is read, its frames wait.
 
     Use it as a context manager. It is not meant for two threads at once.
@@ -62,12 +59,12 @@ class UltrasoundInstance:
         self._limits = limits
         self._file = cast("io.BufferedReader", None)
         self._video: Video | None = None
-        with self._blame(None):
+        with blame(self.path):
             if Path(self.path).is_dir():
                 raise Fault("this is a directory", "give a file; `index_dicom` lists the files of a folder")
             self._file = open(self.path, "rb")  # noqa: PTH123, SIM115  # closed by close()
         try:
-            with self._blame(None):
+            with blame(self.path):
                 self.header: Header = read_header(self._file, limits)
                 self.layout: PixelLayout = pixel_layout(self.header, limits)
                 self._size = self._file.seek(0, io.SEEK_END)
@@ -80,14 +77,6 @@ class UltrasoundInstance:
         """Close the file."""
         if self._file is not None:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return self.layout.frames
@@ -108,7 +97,7 @@ class UltrasoundInstance:
         Raises:
             DicomReadError: if there is no such frame or it cannot be decoded.
         """
-        with self._blame(None if index == STILL else index):
+        with blame(self.path, index):
             return self._planes(self._checked(index))
 
     def samples(self, index: int) -> Samples:
@@ -123,7 +112,7 @@ class UltrasoundInstance:
         Raises:
             DicomReadError: if there is no such frame or it cannot be decoded.
         """
-        with self._blame(None if index == STILL else index):
+        with blame(self.path, index):
             return self._samples(self._checked(index))
 
     def compressed(self, index: int) -> bytes:
@@ -138,7 +127,7 @@ class UltrasoundInstance:
         Raises:
             DicomReadError: if there is no such frame, it cannot be read, or the file is not compressed.
         """
-        with self._blame(None if index == STILL else index):
+        with blame(self.path, index):
             if self._table is None:
                 raise Fault("the pixels are not compressed", "use `samples`")
             return self._table.read(self._checked(index))
@@ -149,7 +138,7 @@ class UltrasoundInstance:
         Raises:
             DicomReadError: if there is no such frame, or the header cannot be understood.
         """
-        with self._blame(None if index == STILL else index):
+        with blame(self.path, index):
             self._checked(index)
             return frame_metadata(self.header.dataset, self.layout, frame=index, identifiers=identifiers)
 
@@ -262,24 +251,6 @@ class UltrasoundInstance:
         if swapped:  # bytes travel in big-endian words (PS3.5 8.1.2)
             data = data[: len(data) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
         return data[odd : odd + size]
-
-    @contextmanager
-    def _blame(self, frame: int | None) -> Iterator[None]:
-        """Turn whatever goes wrong with these bytes into the one error that names the file."""
-        try:
-            yield
-        except Fault as fault:
-            raise DicomReadError(self.path, fault.cause, fault.remedy, frame=frame) from fault.__cause__
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise DicomReadError(
-                self.path, f"it cannot be read: {reason}", "check the path and its rights", frame=frame
-            ) from error
-        except Exception as error:  # parsers and decoders of many hands meet damaged bytes here
-            cause = f"it is damaged: {type(error).__name__}: {str(error)[:200]}"
-            raise DicomReadError(
-                self.path, cause, "export the file again from the scanner or the archive", frame=frame
-            ) from error
 
 
 def _channels_first(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

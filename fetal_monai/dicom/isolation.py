@@ -24,13 +24,14 @@ from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Limits
 from fetal_monai.dicom.picture import Instance, open_image
 from fetal_monai.errors import DicomReadError
+from fetal_monai.utils.closing import Closing
 
 _ROOT = str(Path(__file__).parents[2])
 _HEAD = struct.Struct("<LL")
 _ARRAYS = ("spatial_shape", "affine")
 
 
-class IsolatedDecoder:
+class IsolatedDecoder(Closing):
     """A worker process that decodes frames, started when first used and again whenever it died.
 
     It can be pickled and forked: every process starts a worker of its own. Threads take turns.
@@ -63,12 +64,6 @@ class IsolatedDecoder:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
-
-    def __enter__(self) -> IsolatedDecoder:  # noqa: PYI034  # not made to be subclassed
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):

@@ -12,7 +12,7 @@ from pydicom.multival import MultiValue
 
 from fetal_monai.dicom.element_values import text
 from fetal_monai.dicom.frame_times import constant_frame_time, positive
-from fetal_monai.dicom.header import PixelLayout
+from fetal_monai.dicom.pixel_layout import PixelLayout
 from fetal_monai.dicom.regions import main_picture, read_regions, regions_to_text
 
 _TEXTS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "Modality", "Manufacturer")

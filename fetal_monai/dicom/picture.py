@@ -5,27 +5,23 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from fetal_monai.dicom.blame import blame
 from fetal_monai.dicom.codestream import inspect_jpeg
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.instance import UltrasoundInstance
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.dicom.metadata import frame_metadata
-from fetal_monai.errors import DicomReadError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from fetal_monai.dicom.pixel_layout import PixelLayout
+from fetal_monai.utils.closing import Closing
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 COPY_AGAIN = "download or copy it again"
@@ -50,7 +46,7 @@ def is_picture(path: str | PathLike[str]) -> bool:
         return False
 
 
-class PictureInstance:
+class PictureInstance(Closing):
     """A PNG or JPEG, opened and checked; its pixels are decoded when they are asked for.
 
     Args:
@@ -77,21 +73,13 @@ class PictureInstance:
     def __init__(self, path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
         self.path = fspath(path)
         self._pixels: NDArray[np.uint8] | None = None
-        with self._blame(None):
+        with blame(self.path):
             with open(self.path, "rb") as file:  # noqa: PTH123  # a FrameRef is a path, but no Path
                 self.content = file.read(limits.max_frame_bytes + 1)
             if len(self.content) > limits.max_frame_bytes:
                 raise Fault(f"it has more than {limits.max_frame_bytes >> 20} MiB", "check that it is a picture")
             rows, columns = check_picture(self.content, limits)
         self.layout = PixelLayout(rows, columns, 1, 3, "RGB", False, 8, 8, 7, False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return 1
@@ -108,15 +96,12 @@ class PictureInstance:
         Raises:
             DicomReadError: if another frame is asked for, or the pixels are damaged.
         """
-        with self._blame(None if index == STILL else index):
+        with blame(self.path, index):
             if index not in {STILL, 0}:
                 raise Fault("there is no such frame: a picture has one", "use -1 or 0")
             if self._pixels is None:
                 self._pixels = _decode(self.content)
             return self._pixels
-
-    def close(self) -> None:
-        """Nothing is open but in memory."""
 
     def metadata(self, index: int, *, identifiers: bool = False) -> dict[str, Any]:
         """What an `UltrasoundInstance` without a header would tell: the same keys, and nothing known but the size.
@@ -138,17 +123,6 @@ class PictureInstance:
     def stored(self) -> Iterator[bytes]:
         """The file as it is."""
         yield self.content
-
-    @contextmanager
-    def _blame(self, frame: int | None) -> Iterator[None]:
-        """Turn a fault of the file into the error that names it."""
-        try:
-            yield
-        except Fault as fault:
-            raise DicomReadError(self.path, fault.cause, fault.remedy, frame=frame) from fault.__cause__
-        except OSError as error:
-            cause = f"it cannot be read: {error.strerror or error}"
-            raise DicomReadError(self.path, cause, "check the path and its rights", frame=frame) from error
 
 
 Instance: TypeAlias = UltrasoundInstance | PictureInstance

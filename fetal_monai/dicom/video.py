@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fetal_monai.dicom.colour import upsample_420, video_to_rgb8
 from fetal_monai.dicom.decoders import VIDEO_CODECS, Samples
 from fetal_monai.dicom.fragments import FragmentStream
-from fetal_monai.dicom.header import PixelLayout
 from fetal_monai.dicom.limits import Fault, Limits
+from fetal_monai.dicom.pixel_layout import PixelLayout
 from fetal_monai.dicom.video_source import VideoSource, max_pixels, open_source, video_package
 
 logger = logging.getLogger(__name__)

@@ -117,6 +117,19 @@ def _runs_of_file(path: str, length: int) -> Iterator[Run]:
         yield Run(path, indices[start : start + length])
 
 
+def decode_frame(reference: FrameRef) -> Frame | ReadFailure:
+    """Decode one frame of a file, or a picture.
+
+    Args:
+        reference: its address.
+
+    Returns:
+        The frame, or why there is none.
+    """
+    (frame,) = decode_run(Run(reference.path, [reference.frame]))
+    return frame
+
+
 def decode_run(run: Run) -> Iterator[Frame | ReadFailure]:
     """Decode the frames of a run, one in memory at a time.
 

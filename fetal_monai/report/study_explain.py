@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fetal_monai.inference.inputs import Run, decode_run
+from fetal_monai.dicom import FrameRef
+from fetal_monai.inference.inputs import decode_frame
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.inference.views import loaded_image, prepare_and_show
@@ -45,7 +46,7 @@ class StudyExplainer:
             (H, W, 3) uint8 RGB: the image as the network sees it, cropped and masked, coloured where it speaks for the
             plane; None if nothing does, or if the image can no longer be read.
         """
-        (frame,) = decode_run(Run(prediction.source, [prediction.frame]))
+        frame = decode_frame(FrameRef(prediction.source, prediction.frame))
         if isinstance(frame, ReadFailure):
             return None
         image = loaded_image(torch.from_numpy(frame.pixels), frame.meta)

@@ -54,7 +54,7 @@ def format_value(value: float | None) -> str:
     Returns:
         Three decimals, or the word "undefined".
     """
-    return "undefined" if value is None else f"{value:.3f}"
+    return "undefined" if value is None else f"{round(value, 3) + 0:.3f}"  # + 0: never -0.000
 
 
 def format_interval(interval: Interval) -> str:
@@ -67,8 +67,9 @@ def format_interval(interval: Interval) -> str:
         For instance "0.912 (0.880 to 0.941)", or the value alone where there is no interval.
 
     Example:
-        >>> format_interval(Interval(0.9119, 0.88, 0.941)), format_interval(Interval(None))
-        ('0.912 (0.880 to 0.941)', 'undefined')
+        >>> [format_interval(one) for one in (Interval(0.9119, 0.88, 0.941), Interval(None), Interval(-0.0))]
+        ['0.912 (0.880 to 0.941)', 'undefined', '0.000']
     """
-    ends = "" if interval.low is None or interval.high is None else f" ({interval.low:.3f} to {interval.high:.3f})"
-    return format_value(interval.value) + ends
+    if interval.low is None or interval.high is None:
+        return format_value(interval.value)
+    return f"{format_value(interval.value)} ({format_value(interval.low)} to {format_value(interval.high)})"
