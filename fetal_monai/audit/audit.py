@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fetal_monai.audit import screen
-from fetal_monai.audit.images import choose_donors
+from fetal_monai.audit.donors import choose_donors
 from fetal_monai.audit.screen import ANATOMY_HIDDEN, AS_IT_IS, CALIPERS, EXCHANGED, SURROUNDINGS_HIDDEN, VARIANTS
 from fetal_monai.audit.verdict import Verdict, judge, overall
 from fetal_monai.errors import InputError
@@ -64,7 +64,7 @@ class Audit:
         answers: one for each change.
         follows: share of images which, given the surroundings of another class, are called by that class, beyond those
             that already were.
-        devices: accuracy of each device's images, and how many they are; empty where the table has no column `device`.
+        devices: accuracy of each device's images, and how many they are; empty where the table names none.
         failures: images that cannot be read.
     """
 
@@ -100,7 +100,6 @@ def audit_model(
     items: Sequence[dict[str, Any]],
     predictor: Predictor,
     *,
-    devices: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -110,7 +109,6 @@ def audit_model(
     Args:
         items: of `load_datalists`, which the model has not learnt from.
         predictor: the model.
-        devices: (len(items),) which scanner each image is from.
         tolerance: effects up to it do not matter, in accuracy.
         seed: of the donors of surroundings and of the calipers.
         progress: called with the number of images that are done.
@@ -139,7 +137,7 @@ def audit_model(
     tables = {name: _table(kept, [found[name][row] for row in rows], predictor.class_names) for name in VARIANTS}
     donors = np.array([items[screens.donors[screens.places[row]]]["label"] for row in rows])
     plain, exchanged = tables[AS_IT_IS].predicted, tables[EXCHANGED].predicted
-    scanners = None if devices is None else [devices[screens.places[row]] for row in rows]
+    scanners = [str(item.get("device", "")) for item in kept]
     return Audit(
         images=len(rows),
         patients=len(set(tables[AS_IT_IS].patient_ids.tolist())),  # type: ignore[union-attr]
@@ -148,7 +146,7 @@ def audit_model(
         accuracy=bootstrap_intervals(tables[AS_IT_IS]).overall["accuracy"],
         answers=tuple(_answer(name, tables, tolerance) for name in QUESTIONS),
         follows=float(np.mean(exchanged == donors) - np.mean(plain == donors)),
-        devices={} if scanners is None else _by_device(tables[AS_IT_IS], scanners),
+        devices=_by_device(tables[AS_IT_IS], scanners) if any(scanners) else {},
         failures=tuple(failures),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fetal_monai.audit import screen
 from fetal_monai.audit.audit import Audit
-from fetal_monai.audit.images import choose_donors
+from fetal_monai.audit.donors import choose_donors
 from fetal_monai.audit.screen import VARIANTS
 from fetal_monai.audit.verdict import Verdict
 from fetal_monai.inference.inputs import Frame, decode_frame

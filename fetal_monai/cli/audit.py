@@ -44,20 +44,20 @@ def audit(
     from rich.progress import Progress  # noqa: PLC0415
 
     from fetal_monai.audit.audit import audit_model  # noqa: PLC0415
-    from fetal_monai.audit.images import audited_images  # noqa: PLC0415
     from fetal_monai.audit.page import CONCLUSIONS, write_audit_page  # noqa: PLC0415
     from fetal_monai.audit.verdict import Verdict  # noqa: PLC0415
+    from fetal_monai.data import load_datalists  # noqa: PLC0415
     from fetal_monai.inference import Predictor  # noqa: PLC0415
     from fetal_monai.report.summary import format_interval  # noqa: PLC0415
 
     predictor = Predictor(model_folder(model), device)
-    items, devices = audited_images(annotations or data / "annotations.csv", data, predictor.class_names, split)
+    table = annotations or data / "annotations.csv"
+    items = load_datalists(table, data, predictor.class_names, splits=[split])[split]
     with Progress(transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task("Images", total=len(items))
         found = audit_model(
             items,
             predictor,
-            devices=devices,
             tolerance=tolerance,
             seed=seed,
             progress=lambda done: bar.update(task, completed=done),

@@ -127,9 +127,9 @@ def load_datalists(
 
     Returns:
         For each of train, val and test a list of items with `image` (a `FrameRef`), `label` (int), `class`,
-        `SOPInstanceUID` (of a picture its path), `frame` (int) and `patient_id` (empty if the CSV has none). Where the
-        CSV has columns of probabilities (`p:Femur`, ...) also `soft_label`, (C,) float32: those of the row, or its
-        class for sure.
+        `SOPInstanceUID` (of a picture its path), `frame` (int), `patient_id` and `device` (empty if the CSV has
+        none). Where the CSV has columns of probabilities (`p:Femur`, ...) also `soft_label`, (C,) float32: those of the
+        row, or its class for sure.
 
     Raises:
         InputError: with all problems at once: unknown splits and classes, a `class_int` that disagrees, missing
@@ -162,6 +162,7 @@ def load_datalists(
                 "SOPInstanceUID": bare_uid(record["SOPInstanceUID"]),
                 "frame": frame,
                 "patient_id": record["patient_id"],
+                "device": record.get("device", ""),
             }
         )
         if columns:

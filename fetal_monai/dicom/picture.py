@@ -21,6 +21,7 @@ from fetal_monai.dicom.instance import UltrasoundInstance
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.dicom.metadata import frame_metadata
 from fetal_monai.dicom.pixel_layout import PixelLayout
+from fetal_monai.errors import DicomReadError
 from fetal_monai.utils.closing import Closing
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -141,7 +142,12 @@ def open_image(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
     Raises:
         DicomReadError: if it is none of them, or damaged.
     """
-    return PictureInstance(path, limits=limits) if is_picture(path) else UltrasoundInstance(path, limits=limits)
+    try:
+        return UltrasoundInstance(path, limits=limits)  # first, for trainings open DICOM by the million
+    except DicomReadError:
+        if is_picture(path):
+            return PictureInstance(path, limits=limits)
+        raise
 
 
 def read_frame(path: str | PathLike[str], frame: int = STILL, *, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:

@@ -73,6 +73,11 @@ def items(tmp_path_factory):
     return made
 
 
+def seen_by(items, *devices):
+    """The same images, of one device after the other."""
+    return [item | {"device": devices[number % len(devices)]} for number, item in enumerate(items)]
+
+
 def verdicts(audit):
     return {answer.change: answer.verdict for answer in audit.answers}
 
@@ -94,7 +99,7 @@ def test_a_model_that_reads_the_banner_is_found_out(items):
 
 
 def test_a_model_that_reads_the_anatomy_is_not_accused(items):
-    audit = audit_model(items, ANATOMY, devices=["A", "B"] * 45)
+    audit = audit_model(seen_by(items, "A", "B"), ANATOMY)
     assert audit.verdict is Verdict.NOT_FOUND
     assert set(verdicts(audit).values()) == {Verdict.NOT_FOUND}
     assert audit.follows == 0.0
@@ -141,7 +146,7 @@ def test_it_is_json(items):
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_the_page(items, tmp_path, chromium, scheme, width):
-    audit = audit_model(items, BANNER, devices=["<b>A</b>", "B"] * 45)
+    audit = audit_model(seen_by(items, "<b>A</b>", "B"), BANNER)
     path = write_audit_page(audit, items, tmp_path / "audit.html")
     with opened(chromium, path, scheme, width) as page:
         assert "A shortcut was found" in page.locator(".verdict").inner_text()

@@ -35,7 +35,7 @@ def check_headers(datalists: Mapping[str, Iterable[Mapping[str, Any]]], *, allow
         >>> check_headers({"train": [], "val": [], "test": []})
     """
     listed = [
-        Listed(item["image"], 0, split, item["class"], item["patient_id"])
+        Listed(item["image"], 0, split, item["class"], item["patient_id"], item["device"])
         for split, items in datalists.items()
         for item in items
     ]

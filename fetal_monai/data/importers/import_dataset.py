@@ -145,13 +145,8 @@ def import_dataset(
 
 def _claim(out: Path, source: Path, kind: str, plan: Plan, *, in_place: bool) -> None:
     """Make the folder this import's own, or see that it already is."""
-    record = {
-        "import": kind,
-        "plan": plan.fingerprint(),
-        "images": len(plan.items),
-        "in_place": in_place,
-        "licence": plan.licence,
-    }
+    record = {"import": kind, "plan": plan.fingerprint(), "images": len(plan.items), "licence": plan.licence}
+    record |= {"in_place": True} if in_place else {}
     if out.resolve().is_relative_to(source.resolve()):
         raise InputError(out, ["lies in the source, which stays as it is; name a folder elsewhere"])
     if out.exists() and not out.is_dir():

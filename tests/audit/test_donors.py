@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetal_monai.audit.images import audited_images, choose_donors
+from fetal_monai.audit.donors import choose_donors
+from fetal_monai.data import load_datalists
 from fetal_monai.data.annotations import read_annotations
 
 MANY = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=2, max_size=40).filter(
@@ -28,7 +29,8 @@ def test_devices_stand_beside_their_images(phantom, class_names, tmp_path):
     table = read_annotations(phantom / "annotations.csv").drop(columns="row")
     table["device"] = [f"device of {uid}" for uid in table["SOPInstanceUID"]]
     table.to_csv(tmp_path / "with.csv", index=False)
-    items, devices = audited_images(tmp_path / "with.csv", phantom, class_names, "test")
-    assert devices == [f"device of {item['SOPInstanceUID']}" for item in items]
+    items = load_datalists(tmp_path / "with.csv", phantom, class_names, splits=["test"])["test"]
+    assert [item["device"] for item in items] == [f"device of {item['SOPInstanceUID']}" for item in items]
     table.drop(columns="device").to_csv(tmp_path / "without.csv", index=False)
-    assert audited_images(tmp_path / "without.csv", phantom, class_names, "test")[1] is None
+    items = load_datalists(tmp_path / "without.csv", phantom, class_names, splits=["test"])["test"]
+    assert {item["device"] for item in items} == {""}
