@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,18 @@ def write_outputs(
     """
     from fetal_monai.utils.files import write_json  # noqa: PLC0415
 
-    try:
-        if json is not None:
+    if json is not None:
+        with _named(json):
             write_json(content(), json)
-        if page is not None:
+    if page is not None:
+        with _named(page):
             typer.echo(f"{write_page(page)}: to look at")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file that was asked for, and not the temporary one beside it."""
+    try:
+        yield
     except OSError as error:
-        problem = f"cannot be written ({error.strerror}); name another file"
-        raise InputError(error.filename or "the output", [problem]) from None
+        raise InputError(path, [f"cannot be written ({error.strerror}); name another file"]) from None
