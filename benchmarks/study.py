@@ -1,7 +1,8 @@
 """Are the right planes found in a study, and the right frames in its clips? On studies made of real stills.
 
-    python benchmarks/study.py DATA MODEL OUT                  # MODEL: trained without DATA's test patients
-    python benchmarks/study.py DATA MODEL OUT --every-frame    # what the frames that are not looked at cost
+    python benchmarks/study.py DATA OUT --models MODEL                  # trained without DATA's test patients
+    python benchmarks/study.py DATA OUT --models FOLD0 FOLD1 --annotations FOLD0.csv FOLD1.csv    # each with its own
+    python benchmarks/study.py DATA OUT --models MODEL --every-frame    # what the frames that are not looked at cost
 
 Each test patient becomes a study: half of the stills as they are, and clips in which the others come and go (see
 `made_studies`). What the model finds is held against what was put in; intervals are 95 %, from resampling patients.
@@ -132,19 +133,25 @@ def main() -> None:
     """Make studies, analyse them, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="Folder with DICOM and annotations.csv.")
-    parser.add_argument("model", type=Path, help="A model folder that has not seen the test patients.")
     parser.add_argument("out", type=Path, help="Folder for the clips and the counts.")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="Model folders, each with its own tests.")
+    parser.add_argument(
+        "--annotations", type=Path, nargs="+", help="For each model, the table whose test patients it has not seen."
+    )
     parser.add_argument("--every-frame", action="store_true", help="Classify every frame of the clips.")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    annotations = pd.read_csv(arguments.data / "annotations.csv", dtype=str)
-    patients = annotations[annotations["split"] == "test"].groupby("patient_id")
-    predictor = Predictor(arguments.model)
+    tables = arguments.annotations or [arguments.data / "annotations.csv"]
+    if len(tables) != len(arguments.models):
+        parser.error(f"{len(arguments.models)} models and {len(tables)} tables: give each model its own table")
     counts = []
-    for patient, rows in tqdm(patients):
-        made = make_study(str(patient), rows, arguments.data, arguments.out, arguments.seed)
-        (study,) = analyse_studies([made.files], predictor, every_frame=arguments.every_frame)
-        counts.append(judge(made, study))
+    for model, path in zip(arguments.models, tables, strict=True):
+        predictor = Predictor(model)
+        table = pd.read_csv(path, dtype=str)
+        for patient, rows in tqdm(table[table["split"] == "test"].groupby("patient_id"), desc=path.stem):
+            made = make_study(str(patient), rows, arguments.data, arguments.out, arguments.seed)
+            (study,) = analyse_studies([made.files], predictor, every_frame=arguments.every_frame)
+            counts.append(judge(made, study))
     name = "every_frame" if arguments.every_frame else "few_frames"
     (arguments.out / f"{name}.json").write_text(json.dumps([asdict(row) for row in counts], indent=1))
     print_table(counts)
