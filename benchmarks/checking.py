@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from peak_memory import peak_mib
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
@@ -82,9 +82,8 @@ def check(folder: Path, annotations: Path | None) -> None:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         report = check_data(folder, annotations, CLASSES if annotations else None, pool=pool)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     errors = sum(finding.level == "error" for finding in report.findings)
-    print(json.dumps({"seconds": seconds, "images": report.images, "errors": errors, "peak_mib": peak}))
+    print(json.dumps({"seconds": seconds, "images": report.images, "errors": errors, "peak_mib": peak_mib()}))
 
 
 def measured(folder: Path, annotations: Path | None = None) -> dict[str, float]:

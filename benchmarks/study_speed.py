@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import torch
 from made_studies import picture, sweep, write_clip
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
+from peak_memory import peak_mib
 from sklearn.linear_model import LogisticRegression
 
 from fetal_monai.dicom import read_frame
@@ -101,7 +101,7 @@ def timed(clip: Path, model: Path, *, every_frame: bool) -> tuple[Clip, float]:
     return found, time.perf_counter() - start
 
 
-def peak_mib(clip: Path, model: Path) -> float:
+def peak_of(clip: Path, model: Path) -> float:
     """Peak memory of a process that analyses the clip."""
     done = subprocess.run(
         [sys.executable, __file__, "--peak", str(clip), str(model)],
@@ -119,7 +119,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.peak:
         timed(*arguments.peak, every_frame=False)
-        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        print(json.dumps(peak_mib()))
         return
     with tempfile.TemporaryDirectory() as folder:
         long, short = Path(folder, "long.dcm"), Path(folder, "short.dcm")
@@ -137,7 +137,7 @@ def main() -> None:
         agree = facts(few) == facts(every)
         print(f"the same segments and key frames: {'yes' if agree else 'NO'}")
         for path, count in ((long, arguments.frames), (short, arguments.frames // 10)):
-            print(f"peak memory, {count} frames: {peak_mib(path, model):.0f} MiB")
+            print(f"peak memory, {count} frames: {peak_of(path, model):.0f} MiB")
 
 
 def facts(clip: Clip) -> list[tuple[str, int, int, int]]:
