@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.federated.site import pack
 from fetal_monai.model.facts import FACTS_FILE, read_facts
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.networks.state_dicts import load_strictly
@@ -125,14 +126,12 @@ def federated_averaging(
         min_clients=sites if isinstance(sites, int) else len(sites),
         num_rounds=rounds + 1,
         train_script=str(Path(__file__).with_name("nvflare_script.py")),
-        train_args=_one_word(settings),
+        train_args=pack(settings),
         server_expected_format=ExchangeFormat.PYTORCH,
         key_metric="log_likelihood",
     )
     if not isinstance(sites, int):
-        set_per_site_config(
-            recipe, {site: {"train_args": _one_word({**settings, **more})} for site, more in sites.items()}
-        )
+        set_per_site_config(recipe, {site: {"train_args": pack({**settings, **more})} for site, more in sites.items()})
     return recipe
 
 
@@ -153,11 +152,6 @@ def main() -> None:
     settings = {name: getattr(given, name) for name in ("configs", "filters", "options", "local_epochs")}
     federated_averaging(given.start, settings, rounds=given.rounds, sites=given.sites).export(str(given.job))
     print(f"wrote {given.job}")  # noqa: T201
-
-
-def _one_word(settings: Mapping[str, Any]) -> str:
-    """JSON without a blank, since NVFlare splits arguments at blanks, quoted or not."""
-    return json.dumps(settings, separators=(",", ":")).replace(" ", "\\u0020")
 
 
 if __name__ == "__main__":

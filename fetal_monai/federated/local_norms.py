@@ -57,9 +57,10 @@ class LocalNorms:
         del extra
         if data.weight_type == WeightType.WEIGHT_DIFF:
             raise FetalMonaiError("local norms need the weights themselves; give MonaiAlgo send_weight_diff=False")
-        local = norm_names(data.weights, self.keep)
-        self.kept = {name: data.weights[name].detach().clone() for name in local}
-        return _with_weights(data, {name: value for name, value in data.weights.items() if name not in local})
+        weights = data.weights or {}
+        local = norm_names(weights, self.keep)
+        self.kept = {name: weights[name].detach().clone() for name in local}
+        return _with_weights(data, {name: value for name, value in weights.items() if name not in local})
 
     def restore(self, data: ExchangeObject, extra: dict[str, Any] | None = None) -> ExchangeObject:
         """Put the site's own normalisation layers into weights that arrive.
@@ -72,7 +73,7 @@ class LocalNorms:
             The same with the site's layers, once it has any.
         """
         del extra
-        return _with_weights(data, {**data.weights, **self.kept})
+        return _with_weights(data, {**(data.weights or {}), **self.kept})
 
 
 def norm_names(names: Iterable[str], keep: Keep = "all") -> set[str]:

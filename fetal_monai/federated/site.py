@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.bundle import bundle_root
@@ -105,6 +106,39 @@ def answer(algo: Any, weights: Mapping[str, Any], *, train: bool) -> tuple[dict[
     return sent, metrics, int(trained.statistics[FlStatistics.NUM_EXECUTED_ITERATIONS])
 
 
+def pack(settings: Mapping[str, Any]) -> str:
+    """Write settings as one word, for the command line of a site.
+
+    NVFlare splits arguments at blanks, quoted or not, and fills in what stands in braces; so both are escaped.
+
+    Args:
+        settings: arguments of `make_site` by name, plain values.
+
+    Returns:
+        JSON, with everything escaped that a URL would escape.
+
+    Example:
+        >>> pack({"filters": []})
+        '%7B%22filters%22:%20%5B%5D%7D'
+        >>> unpack(pack({"options": {"class_names": ["Head (PPP, Tectum)"]}}))
+        {'options': {'class_names': ['Head (PPP, Tectum)']}}
+    """
+    return quote(json.dumps(settings), safe="/:,")
+
+
+def unpack(word: str) -> dict[str, Any]:
+    """Read what `pack` wrote.
+
+    Args:
+        word: of the command line.
+
+    Returns:
+        The settings.
+    """
+    settings: dict[str, Any] = json.loads(unquote(word))
+    return settings
+
+
 def _below(config: str) -> str:
     return config if Path(config).is_absolute() else f"configs/{config}"
 
@@ -123,7 +157,7 @@ def main() -> None:
     from nvflare.client.constants import FLMetaKey  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description="One site of a federated training.")
-    parser.add_argument("settings", type=json.loads, help="What job.py says of it, in JSON.")
+    parser.add_argument("settings", type=unpack, help="What `pack` gave.")
     given = parser.parse_args().settings
     flare.init()
     data, out = (_place(given.pop(key, None), variable) for key, variable in (("data", DATA), ("out", OUT)))

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.federated import federated_averaging, job, write_global, write_start
+from fetal_monai.federated.site import pack, unpack
 from fetal_monai.model.folder import load_model
 
 SIMULATION = """
@@ -38,11 +41,11 @@ def test_the_start_has_the_configurations_network_and_no_data(start, class_names
     assert [type(part).__name__ for part in preprocessing.transforms][-1] == "DualResolutiond"
 
 
-def test_settings_survive_as_one_word():
-    settings = {"options": {"class_names": ["Head (PPP, Tectum)", "a  b"]}, "configs": []}
-    word = job._one_word(settings)
-    assert word.split() == [word]
-    assert json.loads(word) == settings
+@given(st.recursive(st.text() | st.integers() | st.booleans(), st.lists, max_leaves=5))
+def test_settings_survive_as_one_word_that_nvflare_leaves_alone(value):
+    word = pack({"options": value})
+    assert unpack(word) == {"options": value}
+    assert not set(word) & set(" \t\n{}$'\"\\")
 
 
 def test_the_global_model_has_the_servers_weights(start, tmp_path):
