@@ -53,8 +53,8 @@ def copy_bundle(out: str | PathLike[str]) -> Path:
     Example:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
-        >>> sorted(path.name for path in (copy_bundle(Path(folder, "mine")) / "configs").glob("*.yaml"))
-        ['evaluate.yaml', 'inference.yaml', 'train.yaml']
+        >>> (copy_bundle(Path(folder, "mine")) / "configs" / "train.yaml").is_file()
+        True
     """
     out, source = Path(out), bundle_root()
     if out.exists() or out.is_symlink():
