@@ -54,7 +54,7 @@ def copy_bundle(out: str | PathLike[str]) -> Path:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> sorted(path.name for path in (copy_bundle(Path(folder, "mine")) / "configs").glob("*.yaml"))
-        ['evaluate.yaml', 'inference.yaml', 'train.yaml']
+        ['evaluate.yaml', 'inference.yaml', 'multi_gpu_evaluate.yaml', 'multi_gpu_train.yaml', 'train.yaml']
     """
     out, source = Path(out), bundle_root()
     if out.exists() or out.is_symlink():
