@@ -55,6 +55,13 @@ def advice(*, resumable: bool) -> str:
         >>> "--resume True" in advice(resumable=True), "--resume True" in advice(resumable=False)
         (True, False)
     """
+    cause = (
+        "one of the processes ended before its time (torchrun's report names it), or this machine was told to stop, "
+        "and the others end with it"
+    )
+    attempt, attempts = (int(os.environ.get(f"TORCHELASTIC_{name}", "0")) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
+    if attempt < attempts:
+        return f"{cause}; torchrun starts all of them again"
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", spec.name.removesuffix(".__main__")] if spec is not None else sys.argv[:1]
     arguments = [*program, *sys.argv[1:]]
@@ -65,10 +72,12 @@ def advice(*, resumable: bool) -> str:
     options = ["--nproc_per_node", os.environ.get("LOCAL_WORLD_SIZE", "1")]
     options += ["--nnodes", str(machines), "..."] if machines > 1 else []
     then = "go on after the last whole epoch with" if resumable else "nothing is half-written; start again with"
-    return (
-        "one of the processes ended before its time (torchrun's report names it), or this machine was told to stop, "
-        f"and the others end with it; {then}\n  torchrun {shlex.join([*options, *arguments])}"
-    )
+    return f"{cause}; {then}\n  torchrun {' '.join(map(_quoted, [*options, *arguments]))}"
+
+
+def _quoted(argument: str) -> str:
+    """For a shell; a list of files in double quotes, as a person would write it."""
+    return f'"{argument}"' if "'" in argument and not set('"$`\\!') & set(argument) else shlex.quote(argument)
 
 
 def lost_process(error: BaseException) -> FetalMonaiError | None:

@@ -40,7 +40,16 @@ def init_process_group(device: torch.device, *, resume: bool | None = None) -> N
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)  # where collectives of plain objects go
-    distributed.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+    store, number, processes = next(distributed.rendezvous("env://"))
+    # torchrun keeps one store: processes that it starts again would find the addresses of those that are no more.
+    store = distributed.PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=store,
+        rank=number,
+        world_size=processes,
+        device_id=device if on_gpu else None,
+    )
     idist.get_world_size()  # ignite communicates when first asked: all processes at once, or they would wait for ever
     if rank() > 0:
         logging.disable(logging.INFO)
