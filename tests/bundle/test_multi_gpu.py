@@ -129,7 +129,7 @@ def assert_same_end(one: Path, other: Path) -> None:
     ours, theirs = last(one), last(other)
     assert ours["trainer"] == theirs["trainer"]
     assert ours["started_with"] == theirs["started_with"]
-    assert ours["evaluator"]["best_metric"] == pytest.approx(theirs["evaluator"]["best_metric"], abs=1e-6)
+    assert ours["evaluator"]["best_metric"] == pytest.approx(theirs["evaluator"]["best_metric"], abs=1e-4)
     assert_same_weights(ours["network"], theirs["network"])
     for number, state in ours["optimizer"]["state"].items():
         assert_same_weights(state, theirs["optimizer"]["state"][number])
