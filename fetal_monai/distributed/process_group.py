@@ -8,6 +8,8 @@ import os
 import ignite.distributed as idist
 import torch
 from torch import distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from fetal_monai.distributed.launch import rank
 from fetal_monai.distributed.lost_process import explain_lost_process
@@ -40,9 +42,9 @@ def init_process_group(device: torch.device, *, resume: bool | None = None) -> N
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)  # where collectives of plain objects go
-    store, number, processes = next(distributed.rendezvous("env://"))
+    store, number, processes = next(rendezvous("env://"))
     # torchrun keeps one store: processes that it starts again would find the addresses of those that are no more.
-    store = distributed.PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    store = PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
         store=store,
