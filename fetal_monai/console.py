@@ -9,7 +9,7 @@ from types import TracebackType
 from fetal_monai.errors import find_user_error
 from fetal_monai.utils.notices import quiet_known_notices
 
-_NAMED_BY_CONFIGS = ("data", "dicom", "handlers", "losses", "metrics", "model", "networks", "transforms")
+_NAMED_BY_CONFIGS = ("data", "dicom", "distributed", "handlers", "losses", "metrics", "model", "networks", "transforms")
 
 
 def prepare_console() -> None:
@@ -21,8 +21,12 @@ def prepare_console() -> None:
 
 
 def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    found = find_user_error(error)
+    from fetal_monai.distributed.launch import rank, world_size  # noqa: PLC0415  # after torch, which takes seconds
+    from fetal_monai.distributed.lost_process import lost_process  # noqa: PLC0415
+
+    found = find_user_error(error) or lost_process(error)
     if found is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        sys.stderr.write(f"\nError: {found}\n")
+        where = f" in process {rank()} of {world_size()}" if world_size() > 1 else ""
+        sys.stderr.write(f"\nError{where}: {found}\n")

@@ -10,6 +10,7 @@ import ast
 import inspect
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import monai.bundle
 import pytest
 import typer.main
+import yaml
 from monai.bundle import ConfigParser
 
 from fetal_monai.cli import app
@@ -140,6 +142,8 @@ def check(command: list[str]) -> None:
         check_fetal_monai(command)
     elif command[:3] == ["python", "-m", "monai.bundle"]:
         check_bundle(command)
+    elif command[0] == "torchrun":
+        check_bundle(["python", "-m", *command[command.index("monai.bundle") :]])
     elif command[0] == "make":
         check_make(command)
     elif command[0] == "python" and command[1].endswith(".py") and command[1].startswith("benchmarks/"):
@@ -179,6 +183,32 @@ def test_the_table_names_tests_that_are_there_and_no_command_that_is_not_shown()
                 )
 
 
+def job_files() -> dict[str, str]:
+    return {language: block for _, language, block in FENCE.findall((ROOT / "docs/scale.md").read_text())}
+
+
+def test_the_slurm_script_is_shell_and_its_command_is_real():
+    script = job_files()["slurm"]
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    command = shlex.split(script[script.index("torchrun") :])
+    check(command)
+
+
+def test_the_kubernetes_job_fits_its_service_and_its_command_is_real():
+    service, job = yaml.safe_load_all(job_files()["yaml"])
+    name, spec = job["metadata"]["name"], job["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    command = [*container["command"], *container["args"]]
+    check([part for word in command for part in word.split("=", 1)])
+    assert service["spec"] == {"clusterIP": "None", "selector": {"job-name": name}}
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert f"--rdzv_endpoint={name}-0.{pod['subdomain']}:29500" in command
+    assert command[command.index("--nnodes") + 1] == str(spec["completions"]) == str(spec["parallelism"])
+    assert command[command.index("--nproc_per_node") + 1] == str(container["resources"]["limits"]["nvidia.com/gpu"])
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -190,6 +220,10 @@ def test_the_table_names_tests_that_are_there_and_no_command_that_is_not_shown()
             "learning_rat",
         ),
         ("python -m monai.bundle run traning --config_file bundle/configs/train.yaml", "traning"),
+        (
+            "torchrun -m monai.bundle run training --config_file bundle/configs/train.yaml --batchsize 1",
+            "batchsize",
+        ),
         ("make demmo", "no target demmo"),
         ("python benchmarks/accuracy.py DATA RUNS --recipe best", "has no --recipe"),
     ],

@@ -3,11 +3,13 @@
 from fetal_monai.handlers.deferred_reweighting import DeferredReweighting
 from fetal_monai.handlers.early_stop import EarlyStop
 from fetal_monai.handlers.evaluation_writer import EvaluationWriter
+from fetal_monai.handlers.global_batch_loss import GlobalBatchLoss
 from fetal_monai.handlers.mixed_batches import MixedBatches, RectangleMix
 from fetal_monai.handlers.model_loader import ModelLoader
 from fetal_monai.handlers.model_saver import ModelSaver
 from fetal_monai.handlers.prediction_collector import PredictionCollector
 from fetal_monai.handlers.prepare_views import PrepareViews
+from fetal_monai.handlers.same_buffers import SameBuffers
 from fetal_monai.handlers.seed_epochs import SeedEpochs
 from fetal_monai.handlers.soft_labels import SoftLabels
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
@@ -18,12 +20,14 @@ __all__ = [
     "DeferredReweighting",
     "EarlyStop",
     "EvaluationWriter",
+    "GlobalBatchLoss",
     "MixedBatches",
     "ModelLoader",
     "ModelSaver",
     "PredictionCollector",
     "PrepareViews",
     "RectangleMix",
+    "SameBuffers",
     "SeedEpochs",
     "SoftLabels",
     "TensorBoardFigures",

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
@@ -23,7 +24,7 @@ class ModelSaver:
 
     Which validation was the best is what MONAI's `Evaluator` keeps in its state, and `TrainingCheckpoint` with it, so a
     resumed training never replaces a better model. MONAI's `CheckpointSaver` keeps a list of its own, and rewrites
-    files in place, which a kill would leave half-written.
+    files in place, which a kill would leave half-written. Of several processes the first writes.
 
     Args:
         folder: gets `model.pt`, a plain state dict, and `model.json` (see `fetal_monai.model`); what an earlier
@@ -53,6 +54,8 @@ class ModelSaver:
 
     def __call__(self, engine: Engine) -> None:
         """Save, unless only the best is kept and this validation was not the best yet."""
+        if idist.get_rank() > 0:
+            return
         state: Any = engine.state  # MONAI adds the metrics' names and the best one to ignite's state
         if self.keep == "best" and state.best_metric_epoch != state.epoch:
             return

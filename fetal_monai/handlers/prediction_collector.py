@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from monai.data.utils import decollate_batch
 from monai.utils.enums import CommonKeys
 from monai.utils.misc import ImageMetaKey
 from numpy.typing import NDArray
+from torch import distributed
+from torch.utils.data import DistributedSampler
 
 from fetal_monai.dicom.frame_ref import STILL, FrameRef
 from fetal_monai.errors import InputError
@@ -28,8 +30,9 @@ Item = Mapping[str, Any]
 class PredictionCollector:
     """Keep all predictions of a run; subclasses say in `completed` what to do with them.
 
-    In a distributed run every process contributes and rank 0 goes on; images that a distributed sampler repeats to
-    even out the processes count once. Decollated lists and plain batches are both understood.
+    In a distributed run every process contributes and rank 0 goes on, with the images in the data set's order; those
+    that a distributed sampler repeats to even out the processes count once. Decollated lists and plain batches are both
+    understood.
 
     Args:
         class_names: the class list, in the order of the network's outputs.
@@ -63,6 +66,7 @@ class PredictionCollector:
         self.predictions: Predictions | None = None
         self.frames: dict[tuple[str, int], FrameRef] = {}
         self._rows: list[Row] = []
+        self._places: list[int] | None = None
         self._pooled: torch.Tensor | None = None
         self._hook: Any = None
 
@@ -88,6 +92,16 @@ class PredictionCollector:
             row: UID, frame, label, patient, scores, file and features.
         """
 
+    def kept(self) -> Any:
+        """What a subclass has kept of this process's images; the first process gets that of all."""
+
+    def gathered(self, kept: Sequence[Any]) -> None:
+        """See what all processes have kept; called before `completed`, on rank 0 only.
+
+        Args:
+            kept: what `kept` returned, by rank.
+        """
+
     def completed(self, engine: Engine, predictions: Predictions) -> None:
         """Use the predictions; called on rank 0 only.
 
@@ -96,8 +110,10 @@ class PredictionCollector:
             predictions: of all processes.
         """
 
-    def _start(self, _: Engine) -> None:
+    def _start(self, engine: Engine) -> None:
         self._rows = []
+        sampler = getattr(getattr(engine, "data_loader", None), "sampler", None)
+        self._places = list(sampler) if isinstance(sampler, DistributedSampler) else None
         if self.network is not None:
             head = self.network.get_submodule("head")
             self._hook = head.register_forward_pre_hook(lambda _, given: setattr(self, "_pooled", given[0].detach()))
@@ -109,23 +125,33 @@ class PredictionCollector:
             raise InputError("evaluation", [f"{len(images)} images went in, {len(outputs)} predictions came out"])
         pooled = None if self._pooled is None else self._pooled.float().cpu().numpy()
         for index, (image, output) in enumerate(zip(images, outputs, strict=True)):
-            row = (*_row(image, output, len(self._rows)), None if pooled is None else pooled[index])
+            position = len(self._rows)
+            place = position if self._places is None else self._places[position]
+            row = (*_row(image, output, place), None if pooled is None else pooled[index])
             self._rows.append(row)
             self.collected(image, output, row)
 
     def _finish(self, engine: Engine) -> None:
         if self._hook is not None:
             self._hook.remove()
-        rows = self._rows
+        rows, kept = self._rows, [self.kept()]
         if idist.get_world_size() > 1:
-            gathered: list[list[Row]] = [[] for _ in range(idist.get_world_size())]
-            torch.distributed.all_gather_object(gathered, rows)
-            rows = list({(row[0], row[1]): row for part in gathered for row in part}.values())
+            parts: list[Any] = [None] * idist.get_world_size()
+            distributed.gather_object((self._by_place(), *kept), parts if idist.get_rank() == 0 else None)
+            if idist.get_rank() == 0:
+                rows, kept = _merged([part for part, _ in parts]), [part for _, part in parts]
         if idist.get_rank() == 0:
+            self.gathered(kept)
             self.predictions = self._predictions(rows)
             self.frames = {(row[0], row[1]): FrameRef(row[5], row[1]) for row in rows if row[5]}
             self.features = np.stack([row[6] for row in rows]) if self.network is not None else None  # type: ignore[misc]
             self.completed(engine, self.predictions)
+
+    def _by_place(self) -> dict[Hashable, Row]:
+        """Rows by their place in the data set, or by image where no sampler tells it."""
+        if self._places is None:
+            return {(row[0], row[1]): row for row in self._rows}
+        return dict(zip(self._places, self._rows, strict=False))  # a run may be cut short
 
     def _predictions(self, rows: Sequence[Row]) -> Predictions:
         if not rows:
@@ -141,6 +167,12 @@ class PredictionCollector:
         return Predictions(
             self.class_names, uids, frames, labels, table.numpy(), patient_ids=patients if known else None
         )
+
+
+def _merged(parts: Sequence[Mapping[Any, Row]]) -> list[Row]:
+    rows = {place: row for part in parts for place, row in part.items()}
+    ordered = sorted(rows) if all(isinstance(place, int) for place in rows) else rows
+    return [rows[place] for place in ordered]
 
 
 def _row(image: Item, output: Item, position: int) -> tuple[str, int, int, str | None, list[float], str]:

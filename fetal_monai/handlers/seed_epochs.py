@@ -1,10 +1,11 @@
-"""Randomness that depends on the seed and the epoch alone."""
+"""Randomness that depends on the seed, the epoch and the process alone."""
 
 from __future__ import annotations
 
 import random
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -17,7 +18,8 @@ class SeedEpochs:
     """Seed Python, numpy, torch and the data set's random transforms at the start of each epoch.
 
     A resumed training then draws what an uninterrupted one would have drawn: the n-th epoch is the same whether or
-    not the ones before it ran in this process.
+    not the ones before it ran in this process. Of several processes each draws for itself, the first as it
+    would alone.
 
     Args:
         seed: of the training.
@@ -42,8 +44,9 @@ class SeedEpochs:
 
     def __call__(self, engine: Engine) -> None:
         """Seed everything for the epoch that starts."""
-        # Consecutive integers make poor seeds for some generators; SeedSequence mixes them.
-        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0]) % SEED_SPAN
+        # Consecutive integers make poor seeds for some generators; SeedSequence mixes them. A last 0 changes nothing.
+        entropy = [self.seed, engine.state.epoch, idist.get_rank()]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0]) % SEED_SPAN
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - libraries that draw from the global state must be covered
         torch.manual_seed(seed)

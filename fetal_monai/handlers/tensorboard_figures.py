@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +70,7 @@ class TensorBoardFigures(PredictionCollector):
         self.interval = interval
         self.tag = tag
         self._shown: dict[int, tuple[Row, NDArray[np.uint8]]] = {}
+        self._candidates: list[tuple[Row, NDArray[np.uint8]]] = []
         self._writer: SummaryWriter | None = None
 
     def started(self) -> None:
@@ -85,6 +88,18 @@ class TensorBoardFigures(PredictionCollector):
         pixels = image.get(CommonKeys.IMAGE, output.get(CommonKeys.IMAGE))
         if pixels is not None and len(self._shown) < self.samples:
             self._shown.setdefault(row[2], (row, _thumbnail(torch.as_tensor(pixels), self.image_range)))
+
+    def kept(self) -> Any:
+        """Return the images to show, by class."""
+        return self._shown
+
+    def gathered(self, kept: Sequence[Any]) -> None:
+        """Gather the images of all processes.
+
+        Args:
+            kept: of each process.
+        """
+        self._candidates = [shown for part in kept for shown in part.values()]
 
     def completed(self, engine: Engine, predictions: Predictions) -> None:
         """Write to TensorBoard.
@@ -108,15 +123,20 @@ class TensorBoardFigures(PredictionCollector):
             "confusion_matrix": confusion_figure(confusion_counts(predictions), predictions.class_names),
             "reliability": reliability_figure({"validation": top_label_bins(predictions)}),
         }
-        if self._shown:
+        if self._candidates:
             position = {key: index for index, key in enumerate(predictions.keys)}
-            rows = [position[row[0], row[1]] for row, _ in self._shown.values()]
+            placed = [(position[row[0], row[1]], row[2], pixels) for row, pixels in self._candidates]
+            first: dict[int, tuple[int, NDArray[np.uint8]]] = {}  # of each class
+            for place, label, pixels in sorted(placed, key=lambda item: item[0]):
+                first.setdefault(label, (place, pixels))
+            shown = list(islice(first.values(), self.samples))
+            rows = [place for place, _ in shown]
             names = [*predictions.class_names, "unknown"]
             captions = [
                 (names[predictions.labels[i]], names[predictions.predicted[i]], float(predictions.confidence[i]))
                 for i in rows
             ]
-            figures["samples"] = samples_figure([pixels for _, pixels in self._shown.values()], captions)
+            figures["samples"] = samples_figure([pixels for _, pixels in shown], captions)
         for name, figure in figures.items():
             self._writer.add_figure(f"{self.tag}/{name}", figure, step, close=False)
         self._writer.flush()

@@ -8,9 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 
 from fetal_monai.errors import InputError
@@ -35,6 +38,8 @@ class TrainingCheckpoint:
     the first epoch, and is refused. More epochs are welcome where no schedule is made for their number. Random state
     needs no saving, because `SeedEpochs` derives it from the epoch. Attach it last, after validation and schedules.
 
+    Of several processes the first writes, and all read; a training of several goes on in one, and the other way round.
+
     Args:
         path: the checkpoint file.
         objects: what else to save, by name: network, optimizer, schedules, savers (with `state_dict` and
@@ -47,7 +52,8 @@ class TrainingCheckpoint:
     Raises:
         InputError: when a training starts in the folder of the released model; when it starts where another one has
             left its checkpoint, and neither `resume` nor `overwrite` says what to do with it; when the checkpoint
-            cannot be read; or when its training started with other values than this one, which are named.
+            cannot be read, or not by all processes; or when its training started with other values than this one, which
+            are named.
     """
 
     def __init__(
@@ -61,7 +67,7 @@ class TrainingCheckpoint:
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
-        self.objects = {name: value for name, value in objects.items() if value is not None}
+        self.objects = {name: _unwrapped(value) for name, value in objects.items() if value is not None}
         self.parts = frozenset(self.objects)
         self.settings = dict(settings or {})
         self.start: dict[str, Any] = {}
@@ -86,7 +92,7 @@ class TrainingCheckpoint:
         if scaler is not None and scaler.is_enabled():
             self.objects["scaler"] = scaler
         self.start = self.start or describe_start(self.objects, engine.state.epoch_length, self.settings)
-        if not self.path.exists():
+        if not self._exists():
             if self.resume:
                 logger.warning("%s does not exist yet: training starts from the beginning", self.path)
             return
@@ -112,6 +118,20 @@ class TrainingCheckpoint:
             raise InputError(self.path, problems)
         engine.state.max_epochs = epochs
         logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)
+
+    def _exists(self) -> bool:
+        """Whether there is a checkpoint; all processes must agree, or they would train from different weights."""
+        exists = self.path.exists()
+        if idist.get_world_size() > 1:
+            seen: list[bool] = [exists] * idist.get_world_size()
+            distributed.all_gather_object(seen, exists)
+            if len(set(seen)) > 1:
+                problem = (
+                    f"process {seen.index(True)} sees this checkpoint and process {seen.index(False)} does not; "
+                    "--ckpt_dir must be on storage that all machines share"
+                )
+                raise InputError(self.path, [problem])
+        return exists
 
     def _restore(self, checkpoint: Mapping[str, Any]) -> None:
         objects = dict(self.objects)
@@ -153,7 +173,14 @@ class TrainingCheckpoint:
 
     def save(self, engine: Engine) -> None:
         """Write the file, whole or not at all."""
+        if idist.get_rank() > 0:
+            return
         content = {START: self.start, **{name: value.state_dict() for name, value in self.objects.items()}}
         with atomic_path(self.path) as temporary:
             torch.save(content, temporary)
         logger.debug("saved %s after epoch %d", self.path, engine.state.epoch)
+
+
+def _unwrapped(value: Any) -> Any:
+    """A network without the wrapper of several processes, whose names no single process has."""
+    return value.module if isinstance(value, DistributedDataParallel) else value
