@@ -40,7 +40,7 @@ from fetal_monai.utils.files import atomic_path
 
 Target = Literal["onnx", "openvino", "torchscript"]
 TARGETS: tuple[Target, ...] = ("onnx", "openvino", "torchscript")
-MOST_CHECKED, MOST_CALIBRATING = 64, 300
+MOST_CHECKED, MOST_CALIBRATING = 64, 100
 _PHANTOMS = 12
 Views = list[torch.Tensor]
 

@@ -19,7 +19,7 @@ from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import Predictor
 from fetal_monai.inference.engines import choose
 from fetal_monai.inference.engines.eager import EagerEngine
-from fetal_monai.inference.engines.engine import require
+from fetal_monai.inference.engines.engine import installed, require
 from fetal_monai.inference.engines.export import export_model
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert
 from fetal_monai.inference.engines.parity import FLOAT32, compare
@@ -31,8 +31,9 @@ from fetal_monai.networks import (
     SingleBranchClassifier,
 )
 
-pytest.importorskip("openvino", reason="the extra `engines`")
-pytest.importorskip("onnxruntime", reason="the extra `engines`")
+pytestmark = pytest.mark.skipif(
+    not (installed("openvino") and installed("onnxscript")), reason="the extras `engines` and `export`"
+)
 CLOSE = 1e-5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import resource
 import shutil
 import signal
@@ -15,8 +16,6 @@ from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import Predictor
 from fetal_monai.inference.engines import export
 from fetal_monai.inference.engines.openvino_engine import convert
-
-pytest.importorskip("openvino", reason="the extra `engines`")
 
 
 @pytest.fixture
@@ -58,8 +57,6 @@ def test_what_computes_something_else_is_not_written(model, monkeypatch, randomi
 
         class Untouched(reference):
             def __init__(self, network, *, features):
-                import copy
-
                 super().__init__(copy.deepcopy(network), features=features)
 
         monkeypatch.setattr(export, "EagerEngine", Untouched)
