@@ -83,7 +83,7 @@ def compare(engine: Engine, reference: Engine, batches: Iterable[Sequence[torch.
         ours, theirs = ([side[k] for side in sides] for sides in zip(*pairs, strict=True))
         if any(a is None or b is None or a.shape != b.shape for a, b in zip(ours, theirs, strict=True)):
             raise FetalMonaiError("the engine gives outputs of other shapes than the network; export the model again")
-        columns.append((torch.cat(ours).double().cpu(), torch.cat(theirs).double().cpu()))  # type: ignore[arg-type]
+        columns.append((torch.cat(ours).double().cpu(), torch.cat(theirs).double().cpu()))
     (logits, expected), (features, expected_features) = columns
     return Parity(
         images=len(logits),

@@ -39,7 +39,7 @@ def quantise(content: bytes, batches: Iterable[Sequence[torch.Tensor]]) -> bytes
     names = [port.name for port in onnx.load_from_string(content).graph.input]
     feeds = ({name: view.numpy() for name, view in zip(names, batch, strict=True)} for batch in batches)
 
-    class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Images(quantization.CalibrationDataReader):
         """The batches, as ONNX Runtime asks for them."""
 
         def __init__(self, rows: Iterator[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import logging
 import shutil
@@ -42,11 +44,20 @@ def stills(phantom):
     return [entry.path for entry in index_dicom(phantom).values() if entry.frames == 1][:9]
 
 
+BOTH = ["openvino", pytest.param("onnxruntime", marks=pytest.mark.slow)]  # an export to ONNX takes its time
+FILES = {"openvino": "engines/openvino/model.xml", "onnxruntime": "engines/model.onnx"}
+
+
 @pytest.fixture(scope="module")
-def exported(evaluated_model, tmp_path_factory):
-    """A model folder with both files in it, and what was said of them. Copy it before changing it."""
-    folder = shutil.copytree(evaluated_model, tmp_path_factory.mktemp("exported") / "planes")
-    return folder, {target: export_model(folder, target) for target in ("onnx", "openvino")}
+def export(evaluated_model, tmp_path_factory):
+    """For an engine, a model folder with its file, and what was said of that. Copy it before changing it."""
+
+    @functools.cache
+    def make(engine):
+        folder = shutil.copytree(evaluated_model, tmp_path_factory.mktemp("exported") / "planes")
+        return folder, export_model(folder, "onnx" if engine == "onnxruntime" else engine)
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +68,13 @@ def expected(evaluated_model, stills):
 NETWORKS = {
     "two branches, one input": (
         lambda: DualBranchClassifier(
-            5, ResNetBackbone(18), EfficientNetBackbone("lite0"), shallow_size=[32, 32], gate=True
+            5, ResNetBackbone(18), EfficientNetBackbone("b0"), shallow_size=[32, 32], gate=True
         ),
         {"image": (3, 48, 64)},
     ),
     "two branches, mirror images": (
         lambda: DualBranchClassifier(
-            5, ResNetBackbone(18), EfficientNetBackbone("b0"), average_flips=True, auxiliary_heads=True
+            5, ResNetBackbone(18), EfficientNetBackbone("lite0"), average_flips=True, auxiliary_heads=True
         ),
         {"image": (3, 48, 64), "image_shallow": (3, 33, 47)},
     ),
@@ -75,7 +86,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [name if "two branches, mirror" in name else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
+)
 def test_openvino_computes_what_pytorch_does_for_every_batch(name, randomise):
     make, views = NETWORKS[name]
     network = randomise(make())
@@ -88,9 +102,10 @@ def test_openvino_computes_what_pytorch_does_for_every_batch(name, randomise):
     assert not compare(EagerEngine(randomise(make(), seed=1), features=True), eager, batches).within(FLOAT32)
 
 
-@pytest.mark.parametrize(("engine", "says"), [("openvino", "OpenVINO"), ("onnxruntime", "ONNX Runtime")])
-def test_predictions_are_those_of_pytorch(engine, says, exported, expected, stills):
-    predictor = Predictor(exported[0], device="cpu", engine=engine, batch_size=4)
+@pytest.mark.parametrize("engine", BOTH)
+def test_predictions_are_those_of_pytorch(engine, export, expected, stills):
+    says = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[engine]
+    predictor = Predictor(export(engine)[0], device="cpu", engine=engine, batch_size=4)
     assert (predictor.identity.engine.startswith(says), predictor.engine.name) == (True, predictor.identity.engine)
     assert predictor.identity.weights_sha256 == expected[0].identity.weights_sha256
     assert expected[0].identity.engine == f"PyTorch {torch.__version__}, float32"
@@ -104,15 +119,16 @@ def test_predictions_are_those_of_pytorch(engine, says, exported, expected, stil
     assert len({found.top for found in expected}) > 1, "the images must not all look the same to this model"
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino"])
-def test_an_export_says_how_near_it_is(target, exported):
-    folder, made = exported
-    assert made[target].path == folder / "engines" / {"onnx": "model.onnx", "openvino": "openvino/model.xml"}[target]
-    assert made[target].parity.within(FLOAT32)
-    assert made[target].parity.images == 12
+@pytest.mark.parametrize("engine", BOTH)
+def test_an_export_says_how_near_it_is(engine, export):
+    folder, made = export(engine)
+    assert made.path == folder / FILES[engine]
+    assert made.parity.within(FLOAT32)
+    assert made.parity.images == 12
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_torchscript_carries_its_model(evaluated_model, tmp_path, expected):
     made = export_model(evaluated_model, "torchscript", tmp_path / "model.ts")
     extra = {"fetal_monai.json": ""}
@@ -125,10 +141,10 @@ def test_torchscript_carries_its_model(evaluated_model, tmp_path, expected):
     assert not (evaluated_model / "engines").exists()
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_a_file_of_another_model_is_refused_by_name(engine, exported, new_model, class_names, tmp_path, caplog):
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_file_of_another_model_is_refused_by_name(engine, export, new_model, class_names, tmp_path):
     other = new_model(tmp_path / "other", class_names)
-    shutil.copytree(exported[0] / "engines", other / "engines")
+    shutil.copytree(export(engine)[0] / "engines", other / "engines")
     with pytest.raises(InputError, match=r"engines.*model\.(xml|onnx)") as raised:
         Predictor(other, device="cpu", engine=engine)
     assert [problem.split(": ")[1].split()[0] for problem in raised.value.problems] == [
@@ -137,10 +153,10 @@ def test_a_file_of_another_model_is_refused_by_name(engine, exported, new_model,
     assert "fetal-monai export" in str(raised.value)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_a_damaged_file_is_refused_by_name(engine, exported, tmp_path):
-    folder = shutil.copytree(exported[0], tmp_path / "model")
-    path = folder / "engines" / {"openvino": "openvino/model.bin", "onnxruntime": "model.onnx"}[engine]
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_damaged_file_is_refused_by_name(engine, export, tmp_path):
+    folder = shutil.copytree(export(engine)[0], tmp_path / "model")
+    path = folder / FILES[engine].replace(".xml", ".bin")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged"):
@@ -150,9 +166,9 @@ def test_a_damaged_file_is_refused_by_name(engine, exported, tmp_path):
         Predictor(folder, device="cpu", engine=engine)
 
 
-def test_the_weights_of_another_export_are_noticed(exported, tmp_path):
+def test_the_weights_of_another_export_are_noticed(export, tmp_path):
     """OpenVINO keeps them in a file of its own, which carries no record."""
-    folder = shutil.copytree(exported[0], tmp_path / "model")
+    folder = shutil.copytree(export("openvino")[0], tmp_path / "model")
     path = folder / "engines/openvino/model.bin"
     values = np.frombuffer(path.read_bytes(), np.uint8).copy()
     part = values[: len(values) // 4 * 4].view(np.float32)
@@ -162,9 +178,10 @@ def test_the_weights_of_another_export_are_noticed(exported, tmp_path):
         Predictor(folder, device="cpu", engine="openvino")
 
 
-def test_a_file_that_does_not_say_what_it_is_is_refused(exported, tmp_path):
+@pytest.mark.slow
+def test_a_file_that_does_not_say_what_it_is_is_refused(export, tmp_path):
     onnx = pytest.importorskip("onnx")
-    folder = shutil.copytree(exported[0], tmp_path / "model")
+    folder = shutil.copytree(export("onnxruntime")[0], tmp_path / "model")
     path = folder / "engines/model.onnx"
     model = onnx.load(path)
     del model.metadata_props[:]
@@ -190,17 +207,15 @@ def test_pytorch_does_it_where_it_does_not(what, evaluated_model, monkeypatch, c
     def fail(network, views):
         if what == "cannot be converted":
             raise RuntimeError("no such\noperation")
-        return convert(randomise(network), views)
+        return convert(randomise(copy.deepcopy(network)), views)
 
     monkeypatch.setattr(choose, "convert", fail)
-    whole = torch.load(evaluated_model / "model.pt", weights_only=True)
     with caplog.at_level(logging.WARNING):
         predictor = Predictor(evaluated_model, device="cpu")
     assert predictor.engine.name.startswith("PyTorch")
     (record,) = caplog.records
     assert record.message.startswith("PyTorch classifies, because openvino cannot: ")
     assert "\n" not in record.message
-    assert whole.keys() == predictor.network.state_dict().keys()
 
 
 def test_what_is_asked_for_is_had_or_explained(evaluated_model, monkeypatch):
@@ -219,10 +234,10 @@ def test_what_is_asked_for_is_had_or_explained(evaluated_model, monkeypatch):
             Predictor(evaluated_model, device="cpu", engine=engine)
 
 
-def test_the_command_line_gives_the_same_table(exported, phantom, tmp_path):
+def test_the_command_line_gives_the_same_table(export, phantom, tmp_path):
     tables = []
     for engine in ("torch", "openvino"):
-        arguments = ["predict", str(phantom), "--model", str(exported[0]), "--out", str(tmp_path / engine)]
+        arguments = ["predict", str(phantom), "--model", str(export("openvino")[0]), "--out", str(tmp_path / engine)]
         done = CliRunner().invoke(app, [*arguments, "--engine", engine, "--no-explain", "--device", "cpu"])
         assert done.exit_code == 0, done.output
         tables.append(pd.read_csv(tmp_path / engine / "predictions.csv", keep_default_na=False))
