@@ -100,7 +100,7 @@ def table(rows: list[dict[str, float | str]]) -> str:
     """Format the figures as Markdown, latencies with their ratio to the default network's float32."""
     base = next((float(row["fp32"]) for row in rows if row["name"] == DEFAULT), float("nan"))
     flags = " ".join(sorted(_bf16_flags())) or "none"
-    machine = f"one thread of {_processor()} (bfloat16 instructions: {flags})"
+    machine = f"one thread of {processor()} (bfloat16 instructions: {flags})"
     software = f"PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}"
     lines = [
         f"One image, {machine}, {software}. In brackets: relative to the default network in float32.",
@@ -120,7 +120,8 @@ def _cpu_info() -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor of this machine."""
     match = re.search(r"model name\s*: (.+)", _cpu_info())
     return match[1] if match else platform.processor() or platform.machine()
 

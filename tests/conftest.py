@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from fetal_monai.data.phantom import PhantomSpec, generate_phantom
 # Two cores shared by everything: a slow draw says nothing about the code, and no run may depend on chance.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+# Converting the network for each predictor would cost seconds; tests/inference/engines asks for each engine by name.
+os.environ["FETAL_MONAI_ENGINE"] = "torch"
 
 ROOT = Path(__file__).resolve().parents[1]
 

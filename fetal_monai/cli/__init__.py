@@ -14,6 +14,7 @@ from fetal_monai.cli.check import check
 from fetal_monai.cli.compare import compare
 from fetal_monai.cli.consensus import consensus
 from fetal_monai.cli.deidentify import deidentify
+from fetal_monai.cli.export_model import export_model
 from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_data import import_data
 from fetal_monai.cli.import_weights import import_weights
@@ -70,5 +71,6 @@ app.command()(label)
 app.command()(consensus)
 app.command()(compare)
 app.command()(audit)
+app.command("export")(export_model)
 app.command("fetch-weights")(fetch_weights)
 app.command("import-weights")(import_weights)

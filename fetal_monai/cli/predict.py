@@ -33,6 +33,12 @@ def predict(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; by default CUDA if there is one.")] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="auto, torch, openvino, onnxruntime, or less exact: openvino-bf16, *-int8 (docs/engines.md)."
+        ),
+    ] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
@@ -62,6 +68,7 @@ def predict(
             device=device,
             batch_size=batch_size,
             workers=workers,
+            engine=engine,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     rate = summary.images / max(summary.seconds, 1e-9)

@@ -19,6 +19,7 @@ class ModelIdentity:
         weights_sha256: of `model.pt`.
         preprocessing_sha256: of the records of the transforms between the decoded frame and the network's views.
         fetal_monai_version: of the software that predicts.
+        engine: what ran the network: library, version and precision.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ModelIdentity:
     weights_sha256: str
     preprocessing_sha256: str
     fetal_monai_version: str
+    engine: str = "PyTorch"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 from collections import deque
@@ -18,20 +16,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import fetal_monai
 from fetal_monai.errors import FetalMonaiError, find_user_error
-from fetal_monai.inference.float32 import full_float32
+from fetal_monai.inference.engines.choose import choose_engine
+from fetal_monai.inference.engines.engine import EngineModel
+from fetal_monai.inference.identity import model_identity
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
-from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
+from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.views import Views, loaded_image, prepare
 from fetal_monai.model.decisions import read_decisions
-from fetal_monai.model.facts import ModelFacts
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
 
 logger = logging.getLogger(__name__)
 
 _SEEN = np.zeros((3, 0, 0), np.uint8)  # in place of pixels that nobody needs any more
+_TORCH = ("auto", "torch")  # engines that a GPU may run; all others are for the CPU
 Measure = Callable[[NDArray[np.uint8], dict[str, Any]], Any]
 
 
@@ -49,20 +48,24 @@ class Predictor:
             TF32 is off while the network works.
         batch_size: images per pass of the network.
         workers: threads that decode and prepare images while the network works.
+        engine: what runs the network, one of `fetal_monai.inference.engines.choose.ENGINES`. `auto`, on a CPU, is the
+            fastest that is installed and computes what PyTorch does in float32; see docs/engines.md.
 
     Attributes:
         class_names: the C classes, in the order of the probabilities.
-        identity: which model and preprocessing this is.
+        identity: which model, preprocessing and engine this is.
         facts: what the model folder tells about the model.
         decisions: calibration and thresholds.
-        network: in evaluation mode on `device`.
+        network: in evaluation mode on `device`; what the engine was made of, and what explanations look into.
+        engine: what runs it.
         preprocessing: the transforms from a decoded frame to the views of the network.
         device: where the network runs.
 
     Raises:
         InputError: if the folder is incomplete, or a file in it is damaged or belongs to another model; or if none is
             named and this installation has none.
-        FetalMonaiError: if the model needs classes that this version does not have, or the device cannot be used.
+        FetalMonaiError: if the model needs classes that this version does not have, or the device or the engine cannot
+            be used.
 
     Example:
         >>> predictor = Predictor("bundle/models")  # doctest: +SKIP
@@ -77,6 +80,7 @@ class Predictor:
         batch_size: int = 8,
         *,
         workers: int = 2,
+        engine: str = "auto",
     ) -> None:
         if batch_size < 1 or workers < 1:
             raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
@@ -84,11 +88,14 @@ class Predictor:
             model_dir = released_model()
             logger.warning(released_notice())
         network, self.preprocessing, self.facts = load_model(model_dir)
-        self.device, self.network = _on_device(network, device)
+        self.device, self.network = _on_device(network, "cpu" if device is None and engine not in _TORCH else device)
         self.batch_size = batch_size
         self.class_names = tuple(self.facts.class_names)
-        self.identity = _identity(self.facts, Path(model_dir, WEIGHTS_FILE))
-        self.decisions = read_decisions(model_dir, self.class_names, self.identity.weights_sha256)
+        identity = model_identity(self.facts, Path(model_dir, WEIGHTS_FILE))
+        self.decisions = read_decisions(model_dir, self.class_names, identity.weights_sha256)
+        model = EngineModel(Path(model_dir), self.network, self.preprocessing, identity, self.class_names)
+        self.engine = choose_engine(engine, model, self.device, features=self.decisions.ood is not None)
+        self.identity = replace(identity, engine=self.engine.name)
         self._workers = workers
         self._turn = threading.Lock()
 
@@ -162,38 +169,17 @@ class Predictor:
 
     def _infer(self, frames: list[Frame], views: list[Views]) -> Iterator[Prediction | ReadFailure]:
         batch = [torch.stack([view[name] for view in views]).to(self.device) for name in views[0]]
-        logits, features = self._forward(batch)
+        with self._turn:  # engines are for one thread at a time
+            found, features = self.engine.forward(batch)
+        logits, ood = found.double().cpu(), self.decisions.ood
         calibration = self.decisions.calibration
         probabilities = (logits.softmax(dim=1) if calibration is None else calibration.probabilities(logits)).numpy()
-        distances = None if self.decisions.ood is None else self.decisions.ood.score(features.numpy())
+        distances = None if ood is None or features is None else ood.score(features.double().cpu().numpy())
         for row, frame in enumerate(frames):
             if not np.isfinite(probabilities[row]).all():
                 yield ReadFailure(frame.source, f"{frame.source}: the network gives NaN; the weights may be damaged")
                 continue
             yield self._prediction(frame, probabilities[row], None if distances is None else float(distances[row]))
-
-    @torch.inference_mode()
-    def _forward(self, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and, if something asks for them, the features that the head sees; float64 on the CPU.
-
-        One thread at a time: another's images would pass the hook, too, and `full_float32` is set for all.
-        """
-        with self._turn:
-            return self._look(batch)
-
-    def _look(self, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        seen: list[torch.Tensor] = []
-        hook = None
-        if self.decisions.ood is not None:
-            head: torch.nn.Module = self.network.head  # type: ignore[assignment]
-            hook = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
-        try:
-            with full_float32():
-                logits = self.network(*batch).double().cpu()
-        finally:
-            if hook is not None:
-                hook.remove()
-        return logits, seen[0].double().cpu() if seen else logits
 
     def _prediction(self, frame: Frame, probabilities: NDArray[np.float64], ood_score: float | None) -> Prediction:
         decisions = self.decisions
@@ -225,19 +211,6 @@ def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> t
         return found, network.to(found).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
         raise FetalMonaiError(f"the device {device} cannot be used ({_first_line(error)}); use cpu") from error
-
-
-def _identity(facts: ModelFacts, weights: Path) -> ModelIdentity:
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    trained_by = facts.software.get("versions", {}).get("fetal_monai", "unknown")
-    records = json.dumps(facts.preprocessing, sort_keys=True, separators=(",", ":"))
-    return ModelIdentity(
-        name=str(facts.network["_target_"]).rpartition(".")[2],
-        version=f"{trained_by}+{digest[:12]}",
-        weights_sha256=digest,
-        preprocessing_sha256=hashlib.sha256(records.encode()).hexdigest(),
-        fetal_monai_version=fetal_monai.__version__,
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -152,6 +152,7 @@ def _group(
                 f"weights SHA-256 {identity.weights_sha256}",
                 f"preprocessing SHA-256 {identity.preprocessing_sha256}",
                 f"{SOFTWARE} {identity.fetal_monai_version}",
+                f"engine {identity.engine}",
             ],
         ),
         finding_sites=[sr.FindingSite(code) for code in anatomy_codes(plane or "")] or None,

@@ -75,6 +75,7 @@ def predict_to_folder(
     device: str | None = None,
     batch_size: int = 8,
     workers: int = 2,
+    engine: str = "auto",
     progress: Callable[[float, int], None] | None = None,
 ) -> Summary:
     """Analyse the studies in files and folders, and write tables, pages and, if asked, DICOM.
@@ -87,6 +88,7 @@ def predict_to_folder(
         device: see `Predictor`.
         batch_size: see `Predictor`.
         workers: see `Predictor`.
+        engine: see `Predictor`.
         progress: called with (frames done, frames in all).
 
     Returns:
@@ -95,12 +97,12 @@ def predict_to_folder(
     Raises:
         InputError: if there is nothing to classify, nothing can be read, the model folder or the protocol is not right,
             or `out` may not be written.
-        FetalMonaiError: if the device or the model cannot be used, or a report cannot be filed.
+        FetalMonaiError: if the device, the engine or the model cannot be used, or a report cannot be filed.
     """
     chosen = options or Options()
     check_replaceable(out, overwrite=chosen.overwrite)
     found = find_images(inputs)
-    predictor = Predictor(model_dir, device, batch_size, workers=workers)
+    predictor = Predictor(model_dir, device, batch_size, workers=workers, engine=engine)
     protocol = load_protocol(chosen.protocol, predictor.class_names)
     groups, unreadable = group_studies(found)
     total = len(found.frames)

@@ -1,0 +1,124 @@
+"""Which engine runs a model: the one that was asked for, or the fastest at hand that computes what PyTorch does."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import torch
+
+from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.inference.engines.eager import EagerEngine
+from fetal_monai.inference.engines.engine import Engine, EngineModel, installed
+from fetal_monai.inference.engines.graph import probe, view_shapes
+from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
+from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, Precision, convert, read_openvino
+from fetal_monai.inference.engines.parity import FLOAT32, compare
+from fetal_monai.inference.engines.record import check_record, read_record, stored_file
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "openvino", "onnxruntime", "openvino-bf16", "openvino-int8", "onnxruntime-int8")
+VARIABLE = "FETAL_MONAI_ENGINE"
+"""The environment variable that says what `auto` means on a machine's CPU."""
+
+
+def choose_engine(name: str, model: EngineModel, device: torch.device, *, features: bool) -> Engine:
+    """Make the engine of a model.
+
+    Args:
+        name: one of `ENGINES`. `auto` takes OpenVINO where it is installed, an ONNX file of the model folder where only
+            ONNX Runtime is, and PyTorch where neither is, on a GPU, or where they fail, which is logged in one line.
+        model: what it is made of.
+        device: where PyTorch runs the network; other engines run on the CPU alone.
+        features: whether features are wanted of PyTorch; the others always give them.
+
+    Returns:
+        The engine. In float32 it has shown that it agrees with PyTorch within `parity.FLOAT32`.
+
+    Raises:
+        FetalMonaiError: if there is no such engine, its package is not installed, it is not for the device, or it
+            does not compute what PyTorch does.
+        InputError: if an exported file is missing, damaged or of another model.
+    """
+    eager = EagerEngine(model.network, features=features)
+    if name == "auto" and device.type != "cpu":
+        return eager
+    asked = (os.environ.get(VARIABLE) or name) if name == "auto" else name
+    if asked not in ENGINES:
+        where = f" (from the environment variable {VARIABLE})" if asked != name else ""
+        raise FetalMonaiError(f"there is no engine '{asked}'{where}; known are {', '.join(ENGINES)}")
+    if asked == "torch":
+        return eager
+    if device.type != "cpu":
+        raise FetalMonaiError(f"the engine {asked} runs on the CPU, not on {device}; leave out --device or --engine")
+    if asked == "auto":
+        return _fastest(model) or eager
+    return _make(asked, model)
+
+
+def _fastest(model: EngineModel) -> Engine | None:
+    """The fastest engine that is installed and agrees with PyTorch; None where there is none."""
+    for asked, usable in (
+        ("openvino", installed("openvino")),
+        ("onnxruntime", installed("onnxruntime") and stored_file(model, "onnx").is_file()),
+    ):
+        if not usable:
+            continue
+        try:
+            return _make(asked, model)
+        except Exception as error:  # noqa: BLE001  # whatever a converter stumbles over, PyTorch can do it
+            cause = str(error).strip() or type(error).__name__
+            logger.warning("PyTorch classifies, because %s cannot: %s", asked, " ".join(cause.split())[:300])
+            return None
+    return None
+
+
+def _make(asked: str, model: EngineModel) -> Engine:
+    library, _, precision = asked.partition("-")
+    if precision == "int8":
+        return _stored_onnx(model, "onnx-int8", library)
+    return _openvino(model, "bf16" if precision == "bf16" else "f32") if library == "openvino" else _onnxruntime(model)
+
+
+def _openvino(model: EngineModel, precision: Precision) -> Engine:
+    path = stored_file(model, "openvino")
+    if path.is_file():
+        network, text = read_openvino(path)
+        record = read_record(text, path)
+        engine = OpenVinoEngine(network, precision="f32")
+        check_record(record, path, model, engine)
+        return engine if precision == "f32" else OpenVinoEngine(network, precision=precision)
+    engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=precision)
+    if precision == "f32":
+        _must_agree(engine, model)
+    return engine
+
+
+def _onnxruntime(model: EngineModel) -> Engine:
+    if stored_file(model, "onnx").is_file():
+        return _stored_onnx(model, "onnx", "onnxruntime")
+    engine = OnnxRuntimeEngine(to_onnx(model.network, view_shapes(model.preprocessing)))
+    _must_agree(engine, model)
+    return engine
+
+
+def _stored_onnx(model: EngineModel, kind: str, library: str) -> Engine:
+    path = stored_file(model, kind)
+    if not path.is_file():
+        problem = f"there is no such file; make it: fetal-monai export {model.folder} --to onnx"
+        raise InputError(path, [problem + (" --int8 IMAGES" if kind == "onnx-int8" else "")])
+    precision = "int8" if kind == "onnx-int8" else "float32"
+    engine: Engine = OnnxRuntimeEngine(path, precision=precision)
+    record = read_record(engine.record, path)  # type: ignore[attr-defined]
+    if library == "openvino":
+        engine = OpenVinoEngine(read_openvino(path)[0], label=precision)
+    check_record(record, path, model, engine)
+    return engine
+
+
+def _must_agree(engine: Engine, model: EngineModel) -> None:
+    reference = EagerEngine(model.network, features=True)
+    found = compare(engine, reference, [probe(view_shapes(model.preprocessing))])
+    if not found.within(FLOAT32):
+        raise FetalMonaiError(f"the engine does not compute what PyTorch does ({found}); use --engine torch")

@@ -1,0 +1,123 @@
+"""OpenVINO: the fastest on Intel's and AMD's processors, converted in memory or read from an exported file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from fetal_monai.errors import InputError
+from fetal_monai.inference.engines.engine import require
+from fetal_monai.inference.engines.graph import ViewShapes, traced
+from fetal_monai.inference.engines.record import KEY
+
+Precision = Literal["f32", "bf16"]
+_NAMES = {"f32": "float32", "bf16": "bfloat16"}
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would call a server from wherever images are classified.
+
+    Returns:
+        The package.
+
+    Raises:
+        FetalMonaiError: if it is not installed.
+    """
+    require("openvino")
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then takes its stub
+    import openvino  # noqa: PLC0415
+
+    return openvino
+
+
+class OpenVinoEngine:
+    """An OpenVINO model on the CPU, on as many threads as PyTorch has.
+
+    Args:
+        model: an `openvino.Model` whose outputs are logits and features.
+        precision: "f32" computes in 32-bit floats; "bf16" faster and with 8 bits of mantissa, where the processor can.
+        label: what predictions record of the precision, where that is the model's own.
+
+    Example:
+        >>> from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
+        >>> network = SingleBranchClassifier(4, ResNetBackbone(18)).eval()
+        >>> engine = OpenVinoEngine(convert(network, {"image": (3, 64, 96)}))  # doctest: +SKIP
+        >>> engine.forward([torch.zeros(2, 3, 64, 96)])[0].shape  # doctest: +SKIP
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, model: Any, *, precision: Precision = "f32", label: str | None = None) -> None:
+        openvino = import_openvino()
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # the threads that decode need processors, too
+        }
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        version = openvino.get_version().split("-")[0]
+        self.name = f"OpenVINO {version}, {label or _NAMES[precision]}"
+
+    def forward(self, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Classify; see `Engine.forward`. One thread at a time.
+
+        Args:
+            batch: the views.
+        """
+        found = self._compiled([np.ascontiguousarray(view.numpy()) for view in batch])
+        logits, features = (torch.from_numpy(np.array(found[k])) for k in range(2))
+        return logits, features
+
+
+def convert(network: torch.nn.Module, views: ViewShapes) -> Any:
+    """Convert a network in memory.
+
+    Args:
+        network: as `LogitsAndFeatures` takes it.
+        views: the shape of each view.
+
+    Returns:
+        An `openvino.Model` for any number of images, with inputs by the views' names.
+
+    Raises:
+        FetalMonaiError: if the network is of another make, or OpenVINO is not installed.
+    """
+    openvino = import_openvino()
+    shapes = [openvino.PartialShape([-1, *shape]) for shape in views.values()]
+    # A plain list of shapes: given an example, OpenVINO would record the network once more.
+    model = openvino.convert_model(traced(network, views), input=shapes)
+    for port, name in zip(model.inputs, views, strict=True):
+        port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, ("logits", "features"), strict=True):
+        port.get_tensor().set_names({name})
+    return model
+
+
+def read_openvino(path: Path) -> tuple[Any, str | None]:
+    """Read an exported file; an ONNX file, too.
+
+    Args:
+        path: the .xml (with its .bin beside it) or .onnx.
+
+    Returns:
+        The `openvino.Model`, and what it says of the model that it is of (ONNX: None; ask ONNX Runtime or onnx).
+
+    Raises:
+        InputError: if it cannot be read.
+        FetalMonaiError: if OpenVINO is not installed.
+    """
+    openvino = import_openvino()
+    try:
+        model = openvino.Core().read_model(path)
+        text = model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
+    except RuntimeError as error:
+        raise InputError(
+            path, ["OpenVINO cannot read it: it is damaged or incomplete; export the model again"]
+        ) from error
+    return model, text
