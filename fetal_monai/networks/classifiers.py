@@ -76,7 +76,8 @@ class DualBranchClassifier(_Classifier):
         shallow_size: (H, W) to which the coarse view is resized when only the fine one is given.
         dropout: probability of dropping a fused feature in training.
         gate: weigh the branches by a learnable alpha that starts at 0.5: alpha * shallow, (1 - alpha) * detailed.
-        auxiliary_heads: give each branch a head of its own, used in training only.
+        auxiliary_heads: give each branch a head of its own, for training and for `branch_logits`; `forward` in
+            evaluation does without.
         freeze_backbones: train the heads (and the gate) alone; the backbones' BatchNorm statistics stay too.
         average_flips: in evaluation, average the features of the image and its three mirror images (left-right,
             up-down, both). The head is linear, so this averages their logits: four passes, one answer, for networks

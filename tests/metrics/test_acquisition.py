@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from active_learning import k_centre
+from active_learning import BATCH, START, STRATEGIES, Images, k_centre, learn
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist, jensenshannon
 from scipy.stats import entropy
+from sklearn.linear_model import LogisticRegression
 
 from fetal_monai.metrics.acquisition import jensen_shannon_divergence, nearest_distances, predictive_entropy
 
@@ -63,3 +64,13 @@ def test_k_centre_takes_the_farthest_each_time(features, first):
         assert nearest[index] == pytest.approx(nearest.max(), abs=1e-6)
         labelled.append(index)
     assert sorted(labelled) == list(range(len(features)))
+
+
+def test_the_benchmark_begins_alike_and_ends_with_all_labels():
+    rng = np.random.default_rng(0)
+    labels = np.arange(START + 2 * BATCH + 7) % 3
+    images = Images(rng.normal(size=(2, len(labels), 4)) + 4 * np.eye(4)[labels], labels)
+    curves = [learn(name, 1, images, images, LogisticRegression) for name in STRATEGIES]
+    for curve in curves:
+        assert curve["labels"] == [START, START + BATCH, START + 2 * BATCH, len(labels)]
+        assert [curve["macro_f1"][at] for at in (0, -1)] == [curves[0]["macro_f1"][at] for at in (0, -1)]
