@@ -253,6 +253,10 @@ class Predictor:
         )
 
 
+def _not_a_number(source: str) -> ReadFailure:
+    return ReadFailure(source, f"{source}: the network gives NaN; the weights may be damaged")
+
+
 def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> tuple[torch.device, torch.nn.Module]:
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -273,10 +277,6 @@ def _identity(facts: ModelFacts, weights: Path) -> ModelIdentity:
         preprocessing_sha256=hashlib.sha256(records.encode()).hexdigest(),
         fetal_monai_version=fetal_monai.__version__,
     )
-
-
-def _not_a_number(source: str) -> ReadFailure:
-    return ReadFailure(source, f"{source}: the network gives NaN; the weights may be damaged")
 
 
 def _first_line(error: Exception) -> str:
