@@ -21,6 +21,7 @@ from fetal_monai.inference.engines.choose import choose_engine
 from fetal_monai.inference.engines.engine import EngineModel
 from fetal_monai.inference.identity import model_identity
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
+from fetal_monai.inference.look_inside import Look, look_inside
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.views import Views, loaded_image, prepare
 from fetal_monai.model.decisions import read_decisions
@@ -117,15 +118,49 @@ class Predictor:
         Raises:
             TypeError: for an input of any other type.
         """
+        for items in self._batches(inputs, measure):
+            yield from self._classified(items)
+
+    def look_inside(
+        self, inputs: Input | Iterable[Input], function: Look
+    ) -> Iterator[NDArray[np.float64] | ReadFailure]:
+        """Give what a function of the network says of images, such as their features, in their order.
+
+        Args:
+            inputs: as for `predict`.
+            function: as `fetal_monai.inference.look_inside` takes it. No other thread is at the network meanwhile.
+
+        Yields:
+            (...) float64 for each image, or a failure with its reason in its place.
+
+        Example:
+            >>> features = lambda network, views: network.forward_features(*views)
+            >>> (found,) = Predictor("bundle/models").look_inside("still.dcm", features)  # doctest: +SKIP
+        """
+        for items in self._batches(inputs, None):
+            views = [item[1] for item in items if not isinstance(item, ReadFailure)]
+            with self._turn:
+                said = iter(look_inside(self.network, self.device, views, function) if views else ())
+            for item in items:
+                if isinstance(item, ReadFailure):
+                    yield item
+                else:
+                    found: NDArray[np.float64] = next(said)
+                    yield found if np.isfinite(found).all() else _not_a_number(item[0].source)
+
+    def _batches(
+        self, inputs: Input | Iterable[Input], measure: Measure | None
+    ) -> Iterator[list[tuple[Frame, Views] | ReadFailure]]:
+        """Gather as many images as one pass of the network takes, with the failures among them."""
         waiting: list[tuple[Frame, Views] | ReadFailure] = []
         count = 0
         for item in self._prepared(inputs, measure):
             waiting.append(item)
             count += not isinstance(item, ReadFailure)
             if count == self.batch_size or not count:
-                yield from self._classified(waiting)
+                yield waiting
                 waiting, count = [], 0
-        yield from self._classified(waiting)
+        yield waiting
 
     def _prepared(
         self, inputs: Input | Iterable[Input], measure: Measure | None
@@ -177,7 +212,7 @@ class Predictor:
         distances = None if ood is None or features is None else ood.score(features.double().cpu().numpy())
         for row, frame in enumerate(frames):
             if not np.isfinite(probabilities[row]).all():
-                yield ReadFailure(frame.source, f"{frame.source}: the network gives NaN; the weights may be damaged")
+                yield _not_a_number(frame.source)
                 continue
             yield self._prediction(frame, probabilities[row], None if distances is None else float(distances[row]))
 
@@ -202,6 +237,10 @@ class Predictor:
             identity=self.identity,
             measured=frame.measured,
         )
+
+
+def _not_a_number(source: str) -> ReadFailure:
+    return ReadFailure(source, f"{source}: the network gives NaN; the weights may be damaged")
 
 
 def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> tuple[torch.device, torch.nn.Module]:

@@ -76,7 +76,8 @@ class DualBranchClassifier(_Classifier):
         shallow_size: (H, W) to which the coarse view is resized when only the fine one is given.
         dropout: probability of dropping a fused feature in training.
         gate: weigh the branches by a learnable alpha that starts at 0.5: alpha * shallow, (1 - alpha) * detailed.
-        auxiliary_heads: give each branch a head of its own, used in training only.
+        auxiliary_heads: give each branch a head of its own, for training and for `branch_logits`; `forward` in
+            evaluation does without.
         freeze_backbones: train the heads (and the gate) alone; the backbones' BatchNorm statistics stay too.
         average_flips: in evaluation, average the features of the image and its three mirror images (left-right,
             up-down, both). The head is linear, so this averages their logits: four passes, one answer, for networks
@@ -148,6 +149,34 @@ class DualBranchClassifier(_Classifier):
         """Return the fused embedding that the head sees, (B, shallow.out_channels + detailed.out_channels)."""
         shallow, detailed = self._branches(image, image_shallow)
         return self._fuse(shallow, detailed)
+
+    def branch_logits(
+        self,
+        image: torch.Tensor,
+        image_shallow: Optional[torch.Tensor] = None,  # noqa: UP045
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Classify by each branch alone.
+
+        Auxiliary heads were trained for this. Without them the fused head is split: it is linear, so its logits are the
+        sum of what either branch brings, the bias shared evenly, and its probabilities are proportional to the product
+        of the branches'.
+
+        Args:
+            image: as for `forward`.
+            image_shallow: likewise.
+
+        Returns:
+            Logits (B, C) of the coarse and of the fine branch.
+        """
+        shallow, detailed = self._branches(image, image_shallow)
+        if self.auxiliary_shallow is not None and self.auxiliary_detailed is not None:
+            return self.auxiliary_shallow(shallow), self.auxiliary_detailed(detailed)
+        channels = shallow.shape[1]
+        features, weight, bias = self._fuse(shallow, detailed), self.head.weight, self.head.bias / 2
+        return (
+            nn.functional.linear(features[:, :channels], weight[:, :channels], bias),
+            nn.functional.linear(features[:, channels:], weight[:, channels:], bias),
+        )
 
     def _branches(
         self,

@@ -141,6 +141,20 @@ def test_an_error_of_the_server_is_shown(page, server, label_studies):
     assert settle(page)[0] == image  # it stays in view, to be labelled when there is room again
 
 
+def test_what_comes_next_is_the_annotators_choice(page):
+    offered = page.locator("#strategy option")
+    assert offered.all_text_contents() == [
+        "key frames", "uncertainty", "disagreement of the views", "distance to what is labelled", "random",
+    ]  # fmt: skip
+    asked = []
+    page.on("request", lambda request: "/activelearning/" in request.url and asked.append(request.url.split("/")[-1]))
+    for strategy in ("disagreement", "distance"):
+        page.select_option("#strategy", strategy)
+        press(page, "Space")
+    assert asked == ["disagreement", "distance"]
+    assert page.problems == []
+
+
 def test_shortcuts_can_be_switched_off_and_colours_chosen(page, server):
     before = exported(server)
     page.uncheck("#shortcuts")

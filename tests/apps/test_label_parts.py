@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -23,16 +24,20 @@ from fetal_monai.cli import app
 from fetal_monai.data import load_datalists
 from fetal_monai.dicom import read_frame
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
+from fetal_monai.model.description import describe_model
+from fetal_monai.model.facts import read_facts, write_facts
+from fetal_monai.model.folder import load_preprocessing
+from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
 
 pytest.importorskip("monailabel")
 
-from scipy.stats import entropy
+from fastapi import HTTPException
 
 from fetal_monai.apps.label.app import FetalPlanesApp
 from fetal_monai.apps.label.image_sources import DicomWebSource, FolderSource, ImageFile
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
 from fetal_monai.apps.label.page import KEYS
-from fetal_monai.apps.label.strategies import predictive_entropy, spread_frames
+from fetal_monai.apps.label.strategies.candidates import spread_frames
 from fetal_monai.apps.label.train import OPTIONS, read_options, write_data
 from fetal_monai.apps.label.versions import ModelVersions
 
@@ -74,12 +79,6 @@ def test_a_label_file_gives_back_what_was_labelled(frames):
 def test_a_label_file_that_does_not_fit_is_refused(text, said):
     with pytest.raises(InputError, match=said):
         ImageLabels.from_json(text, "x", ImageFile("clip.dcm", 10, ""), CLASSES)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20).filter(sum))
-def test_entropy_is_scipys(weights):
-    probabilities = np.array(weights) / sum(weights)
-    assert predictive_entropy(probabilities) == pytest.approx(entropy(probabilities), abs=1e-9)
 
 
 @given(st.integers(1, 500))
@@ -235,6 +234,17 @@ def test_an_incomplete_model_folder_is_refused(label_model, label_studies, tmp_p
         (broken / name).unlink()
         with pytest.raises(FetalMonaiError, match="there is no such file"):
             make_app(broken, label_studies.folder, tmp_path, root)
+
+
+def test_a_network_of_one_branch_is_not_asked_whether_branches_disagree(label_model, label_studies, tmp_path, root):
+    names = list(read_facts(label_model).class_names)
+    network = SingleBranchClassifier(len(names), ResNetBackbone(18))
+    write_facts(tmp_path / "single", describe_model(network, load_preprocessing(label_model), names))
+    torch.save(network.state_dict(), tmp_path / "single/model.pt")
+    app = make_app(tmp_path / "single", label_studies.folder, tmp_path / "workspace", root)
+    assert list(app.info()["strategies"]) == ["key_frames", "entropy", "distance", "random"]
+    with pytest.raises(HTTPException, match=r"needs a network of two branches.*use one of key_frames, entropy, dist"):
+        app.next_sample({"strategy": "disagreement"})
 
 
 def test_an_archive_that_cannot_be_reached_is_told_without_a_traceback(label_model, root, tmp_path):

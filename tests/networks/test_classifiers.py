@@ -162,3 +162,25 @@ def test_networks_are_rebuilt_from_their_record(randomise):
     again.load_state_dict(network.state_dict())
     with torch.inference_mode():
         torch.testing.assert_close(again.eval()(image), network(image))
+
+
+@pytest.mark.parametrize("options", [{}, {"gate": True}, {"average_flips": True}], ids=str)
+def test_the_head_is_the_sum_of_what_either_branch_brings(randomise, options):
+    network, image = small(**options)
+    randomise(network)
+    with torch.inference_mode():
+        shallow, detailed = network.branch_logits(image)
+        torch.testing.assert_close(shallow + detailed, network(image), rtol=1e-4, atol=1e-5)
+        network.head.weight[:, : network.backbone_shallow.out_channels] = 0  # the coarse branch has no say
+        shallow, detailed = network.branch_logits(image)
+        torch.testing.assert_close(shallow, (network.head.bias / 2).expand(2, 5))
+        torch.testing.assert_close(detailed, network(image) - network.head.bias / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_auxiliary_heads_are_the_branches_own_classifiers(randomise):
+    network, image = small(auxiliary_heads=True, freeze_backbones=True, gate=True)
+    randomise(network)
+    with torch.inference_mode():
+        branches = network.branch_logits(image)
+        _, *expected = network.train()(image)  # frozen backbones compute in training what they do in evaluation
+    torch.testing.assert_close(list(branches), expected)

@@ -24,13 +24,24 @@ from fetal_monai.apps.label.classify import PlaneInferTask, ServedPredictor  # n
 from fetal_monai.apps.label.datastore import UltrasoundDatastore  # noqa: E402
 from fetal_monai.apps.label.image_sources import FolderSource, open_source  # noqa: E402
 from fetal_monai.apps.label.key_frames import ClipKeyFrames  # noqa: E402
-from fetal_monai.apps.label.strategies import KeyFrames, PredictiveEntropy  # noqa: E402
+from fetal_monai.apps.label.strategies import (  # noqa: E402
+    BranchDisagreement,
+    DistanceToLabelled,
+    KeyFrames,
+    PredictiveEntropy,
+)
 from fetal_monai.apps.label.train import PlaneTrainTask  # noqa: E402
 from fetal_monai.apps.label.versions import ModelVersions  # noqa: E402
 from fetal_monai.model.facts import NOTICE  # noqa: E402
 
 MODEL = "fetal_planes"
 """The name in URLs: /infer/fetal_planes, /train/fetal_planes."""
+
+NEEDS = {
+    "disagreement": "it needs a network of two branches, such as DualBranchClassifier",
+    "distance": "it needs a network with forward_features",
+}
+"""What strategies that may be missing ask of the network."""
 
 
 class FetalPlanesApp(MONAILabelApp):
@@ -84,9 +95,15 @@ class FetalPlanesApp(MONAILabelApp):
         return {MODEL: PlaneTrainTask(self.versions, Path(self.conf["bundle"]), overlays)}
 
     def init_strategies(self) -> dict[str, Strategy]:
-        """By key frames, by entropy, or at random; the page begins with the first."""
+        """Those that the network allows; the page begins with the first."""
+        network = self.served.get()[1].network
         entropy = PredictiveEntropy(self.served)
-        return {"key_frames": KeyFrames(self.key_frames, entropy), "entropy": entropy, "random": Random()}
+        strategies: dict[str, Strategy] = {"key_frames": KeyFrames(self.key_frames, entropy), "entropy": entropy}
+        if BranchDisagreement.fits(network):
+            strategies["disagreement"] = BranchDisagreement(self.served)
+        if DistanceToLabelled.fits(network):
+            strategies["distance"] = DistanceToLabelled(self.served)
+        return {**strategies, "random": Random()}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
         """Classify an image of the datastore, or one that was sent with the request; no other file of this machine.
@@ -109,7 +126,8 @@ class FetalPlanesApp(MONAILabelApp):
         Raises:
             HTTPException: 404 if there is no such strategy.
         """
-        if request.get("strategy") not in self._strategies:
-            known = ", ".join(self._strategies)
-            raise HTTPException(404, f"there is no strategy {request.get('strategy')!r}; use one of {known}")
+        name = request.get("strategy")
+        if name not in self._strategies:
+            reason = f": {NEEDS[name]}, and the served model has none" if name in NEEDS else ""
+            raise HTTPException(404, f"there is no strategy {name!r}{reason}; use one of {', '.join(self._strategies)}")
         return super().next_sample(request)

@@ -4,7 +4,9 @@
 
 const $ = (id) => document.getElementById(id);
 const state = { config: null, image: null, frame: -1, frames: 1, labels: [], prediction: null, history: [], ahead: [], busy: true };
-const STRATEGIES = { key_frames: "key frames", entropy: "uncertainty" };
+const STRATEGIES = {
+  key_frames: "key frames", entropy: "uncertainty", disagreement: "disagreement of the views", distance: "distance to what is labelled",
+};
 const SCRUB_MS = 80;
 let asked = 0; // counts predictions asked for, so that a late answer to an old question is dropped
 
