@@ -40,6 +40,10 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="For millions of files: every frame, on all of a Ray cluster, into Parquet in OUT."),
+    ] = False,
     dicomweb: remote.Url = None,
     study: remote.Study = None,
     since: remote.Since = None,
@@ -65,7 +69,18 @@ def predict(
 
     where = remote.Where(dicomweb, study, since, keep, auth_file, ca, client_cert, client_key)
     remote.check_usage(inputs, where)
+    if ray and (dicomweb or sr or explain):
+        raise typer.BadParameter(
+            "--ray writes a table of frames, without studies: leave --dicomweb, --sr, --explain out"
+        )
     folder = model_folder(model)
+    if ray:
+        from fetal_monai.cli.shards import predict_with_ray  # noqa: PLC0415
+
+        predict_with_ray(
+            inputs or [], folder, out, overwrite=overwrite, device=device, batch_size=batch_size, workers=workers
+        )
+        return
     chosen = Options(protocol, every_frame=every_frame, dicom=sr, explain=explain, overwrite=overwrite)
     if dicomweb is not None:
         remote.predict_dicomweb(where, folder, out, chosen, device=device, batch_size=batch_size, workers=workers)
