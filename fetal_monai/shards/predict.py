@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
-import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from fetal_monai.inference.predictor import Predictor
 from fetal_monai.results.folder import to_json
 from fetal_monai.shards.listing import list_parts
 from fetal_monai.shards.packages import package
-from fetal_monai.shards.table import Counts, claim, done_files, schema
+from fetal_monai.shards.table import NOTES, Counts, claim, done_files, schema
 from fetal_monai.shards.worker import JOURNALS, PartClassifier
 
 _TINY_BLOCK = 1  # each part travels by itself, so that Ray Data lists no further ahead than workers can take
@@ -34,7 +35,7 @@ class ShardsSummary:
         files: that this run did.
         there: files that were done before.
         counts: of what this run did.
-        seconds: from the first file to the last.
+        seconds: from the first file to the last, without the start of Ray and of the workers.
         unsettled: files that were listed and are not done, because the listing was disturbed: run the same again.
     """
 
@@ -78,7 +79,7 @@ def predict_to_shards(
         How it went. Files that cannot be read are rows with their reason.
 
     Raises:
-        InputError: if an input does not exist, or `out` is of another model, holds something else or is full.
+        InputError: if an input does not exist, or no file is in it; or if `out` is of another model, or not ours.
         FetalMonaiError: if Ray is not installed, or no worker can do its work.
     """
     given = [os.path.abspath(item) for item in inputs]  # noqa: PTH100  # links stay as they are
@@ -90,7 +91,7 @@ def predict_to_shards(
     folder = claim(out, content, overwrite=overwrite).resolve()
     done = done_files(folder)
     model = None if model_dir is None else str(Path(model_dir).resolve())
-    with _cluster() as ray, tempfile.TemporaryDirectory(prefix=".listing-", dir=folder) as notes:
+    with _cluster() as ray, tempfile.TemporaryDirectory(prefix=NOTES, dir=folder) as notes:
         known = Path(notes) / "done.npy"
         np.save(known, done)
         gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -105,11 +106,11 @@ def predict_to_shards(
             batch_size=None,
             num_cpus=1,
             num_gpus=1 if where != "cpu" else 0,
-            compute=ray.data.ActorPoolStrategy(
-                size=pool
-            ),  # which makes a dead worker anew, and gives its work out again
+            compute=ray.data.ActorPoolStrategy(size=pool),  # a dead worker is made anew, its work given out again
         )
         summary = _gather(ray, dataset, len(done), progress)
+    if not summary.files and not summary.there:
+        raise InputError(", ".join(given), ["there is no file in it; give a folder with DICOM files or pictures"])
     with suppress(OSError):
         (folder / JOURNALS).rmdir()
     return summary
@@ -138,10 +139,10 @@ def _list(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _gather(ray: Any, dataset: Any, there: int, progress: Callable[[int, Counts], None] | None) -> ShardsSummary:
-    files, total, counts, clock = 0, 0, Counts(), 0.0
+    files, total, counts, begun, ended = 0, 0, Counts(), math.inf, 0.0
     try:
         for row in dataset.iter_rows():
-            clock = clock or time.perf_counter()
+            begun, ended = min(begun, float(row["begun"])), max(ended, float(row["ended"]))
             files += int(row["files"])
             total = max(total, int(row["total"]))
             counts = Counts(*(have + int(row[name]) for name, have in counts._asdict().items()))
@@ -155,7 +156,7 @@ def _gather(ray: Any, dataset: Any, there: int, progress: Callable[[int, Counts]
         raise FetalMonaiError(
             f"Ray cannot go on: {first[-1] if first else type(error).__name__}; look at its log"
         ) from error
-    return ShardsSummary(files, there, counts, time.perf_counter() - clock, max(0, total - files))
+    return ShardsSummary(files, there, counts, max(ended - begun, 0.0), max(0, total - files))
 
 
 @contextmanager
@@ -177,7 +178,9 @@ def _cluster() -> Iterator[Any]:
     before = context.target_max_block_size, context.enable_progress_bars
     context.target_max_block_size, context.enable_progress_bars = _TINY_BLOCK, False
     try:
-        yield ray
+        with warnings.catch_warnings():  # a small archive leaves workers without work: nothing to do about it
+            warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
+            yield ray
     finally:
         context.target_max_block_size, context.enable_progress_bars = before
         if not begun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from os import PathLike
@@ -19,6 +20,8 @@ from fetal_monai.shards.packages import package
 from fetal_monai.utils.files import atomic_path, write_json
 
 MODEL_FILE = "archive.json"
+NOTES = ".listing-"
+"""How the folder begins in which a run keeps what was done before it."""
 CLASSIFIED, FAILED, PASSED_OVER = "classified", "failed", "passed over"
 """The states of a row."""
 _GROUP = 4096
@@ -183,7 +186,7 @@ def claim(out: str | PathLike[str], content: dict[str, Any], *, overwrite: bool)
         overwrite: whether to begin anew, without the parts that are there.
 
     Returns:
-        The folder, without what a killed run has left.
+        The folder, without what a killed run has left: two runs at once would disturb each other.
 
     Raises:
         InputError: if it holds something else, or parts of another model, or cannot be written to.
@@ -208,6 +211,8 @@ def claim(out: str | PathLike[str], content: dict[str, Any], *, overwrite: bool)
             write_json(content, path)
         for old in folder.glob(".part-*.parquet"):
             old.unlink()
+        for old in folder.glob(f"{NOTES}*"):
+            shutil.rmtree(old, ignore_errors=True)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or str(error)
         raise InputError(folder, [f"cannot be used: {cause}; name another folder"]) from None

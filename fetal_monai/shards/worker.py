@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from os import PathLike
@@ -53,12 +54,14 @@ class PartClassifier:
             batch: `part`, texts of parts; and `total`, which goes through.
 
         Returns:
-            Beside `total` and `files`, a column for each field of `Counts`.
+            Beside `total`, the number of `files`, when they were `begun` and `ended`, and the fields of `Counts`.
         """
+        begun = time.time()
         parts = [Part.from_json(text) for text in batch["part"]]
         done = [self.do(part) if part.files else Counts() for part in parts]
         columns = {name: np.array([getattr(counts, name) for counts in done]) for name in Counts._fields}
-        return {"total": batch["total"], "files": np.array([len(part.files) for part in parts]), **columns}
+        times = {"begun": np.full(len(parts), begun), "ended": np.full(len(parts), time.time())}
+        return {"total": batch["total"], "files": np.array([len(part.files) for part in parts]), **times, **columns}
 
     def do(self, part: Part) -> Counts:
         """Do one part, unless it is there.

@@ -201,8 +201,9 @@ class TestFolder:
         assert claim(tmp_path / "out", {"model": 1}, overwrite=False) == tmp_path / "out"
         (tmp_path / "out/part-1.parquet").write_bytes(b"x")
         (tmp_path / "out/.part-1.xyz.parquet").write_bytes(b"half")
+        (tmp_path / "out/.listing-x").mkdir()
         claim(tmp_path / "out", {"model": 1}, overwrite=False)
-        assert not (tmp_path / "out/.part-1.xyz.parquet").exists()
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["archive.json", "part-1.parquet"]
         with pytest.raises(InputError, match="holds predictions of another model; name another folder"):
             claim(tmp_path / "out", {"model": 2}, overwrite=False)
         assert (tmp_path / "out/part-1.parquet").exists()

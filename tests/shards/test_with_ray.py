@@ -109,7 +109,7 @@ def test_going_on_does_what_is_left(archive, model_dir, tmp_path, watched, new_m
     seen = [name for names in who_did(tmp_path).values() for name in names]
     assert sorted(seen) == sorted({path.name for path in archive.iterdir()} - {path.name for path in some})
     after = rows(tmp_path / "out")
-    assert before.items() <= after.items()
+    assert all(after[key] == row for key, row in before.items())
     third = predict_to_shards([archive], model_dir, tmp_path / "out", device="cpu")
     assert (third.files, third.counts.images) == (0, 0)
     other = new_model(tmp_path / "other", class_names, seed=7)
@@ -168,3 +168,8 @@ def test_mistakes_are_one_message(archive, model_dir, tmp_path):
     done = run(archive, "--out", tmp_path / "out", "--model", tmp_path, "--ray")
     assert (done.exit_code, "model.json" in done.output) == (1, True)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "empty").mkdir()
+    done = run(tmp_path / "empty", "--out", tmp_path / "out", "--model", model_dir, "--ray")
+    assert (done.exit_code, "there is no file in it" in done.output) == (1, True)
+    done = run(archive, "--out", tmp_path / "out", "--ray", "--sr")
+    assert (done.exit_code, "leave" in done.output) == (2, True)
