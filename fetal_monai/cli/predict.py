@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from fetal_monai.cli import dicomweb as remote
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
+from fetal_monai.cli.running import Running
 
 
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(help="DICOM files, PNG or JPEG pictures, folders of them.")],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="DICOM files, PNG or JPEG pictures, folders of them.", show_default=False),
+    ] = None,
     *,
     out: Annotated[Path, typer.Option(help="The folder to make: tables, study.json, report.html.")],
     model: Annotated[
@@ -42,33 +47,58 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="For millions of files: every frame, on all of a Ray cluster, into Parquet in OUT."),
+    ] = False,
+    dicomweb: remote.Url = None,
+    study: remote.Study = None,
+    since: remote.Since = None,
+    keep: remote.Keep = None,
+    auth_file: remote.AuthFile = None,
+    ca: remote.Ca = None,
+    client_cert: remote.ClientCert = None,
+    client_key: remote.ClientKey = None,
 ) -> None:
-    """Find the planes of ultrasound studies: which are there, where best, what is missing.
+    """Find the planes of ultrasound studies, here or in an archive: which are there, where best, what is missing.
 
     Research software: not for diagnosis, treatment or triage. Each study gets a page to look at and a study.json; every
     image that was classified is in predictions.csv and predictions.json.
 
     Exit status: 0 all images classified; 1 a mistake, nothing written; 2 wrong usage; 3 some files could not be read,
-    the others are in OUT.
+    or some studies not fetched; the others are in OUT.
     """
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
     from fetal_monai.results.predict_to_folder import Options, predict_to_folder  # noqa: PLC0415
 
+    where = remote.Where(dicomweb, study, since, keep, auth_file, ca, client_cert, client_key)
+    remote.check_usage(inputs, where)
+    if ray and (dicomweb or sr or explain):
+        raise typer.BadParameter(
+            "--ray writes a table of frames, without studies: leave --dicomweb, --sr, --explain out"
+        )
     folder = model_folder(model)
+    running = Running(device=device, batch_size=batch_size, workers=workers, engine=engine)
+    if ray:
+        from fetal_monai.cli.shards import predict_with_ray  # noqa: PLC0415
+
+        predict_with_ray(inputs or [], folder, out, running, overwrite=overwrite)
+        return
+    chosen = Options(protocol, every_frame=every_frame, dicom=sr, explain=explain, overwrite=overwrite)
+    if dicomweb is not None:
+        remote.predict_dicomweb(where, folder, out, chosen, running)
+        return
     columns = (TextColumn("Classifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
         summary = predict_to_folder(
-            inputs,
+            inputs or [],
             folder,
             out,
-            Options(protocol, every_frame=every_frame, dicom=sr, explain=explain, overwrite=overwrite),
-            device=device,
-            batch_size=batch_size,
-            workers=workers,
-            engine=engine,
+            chosen,
+            **running,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     rate = summary.images / max(summary.seconds, 1e-9)

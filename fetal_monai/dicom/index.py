@@ -122,7 +122,7 @@ def index_dicom(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(root, ["there is no such folder; give the folder with the DICOM files"])
-    stamps = dict(sorted(_files(root)))
+    stamps = dict(sorted(list_files(root)))
     if cache is None:
         cache = len(stamps) >= AUTO_CACHE
     with open_cache(root, cache) as memory:
@@ -169,22 +169,37 @@ def _assemble(found: Mapping[str, IndexEntry | str]) -> DicomIndex:
     return DicomIndex(entries, unreadable, tuple(duplicates))
 
 
-def _files(root: Path) -> Iterator[tuple[str, Stamp]]:
-    """Every file, each folder once: links to folders come last, and one to the root or above it is a loop."""
-    visited = {_identity(above) for above in root.resolve().parents}
-    waiting = [str(root)]
+def list_files(root: str | PathLike[str]) -> Iterator[tuple[str, Stamp]]:
+    """Yield every regular file below a folder as it is met, however many a folder holds: none is listed in memory.
+
+    Args:
+        root: where to look; hidden files and folders are passed over. Each folder is visited once: links to folders
+            come last, and one to the root or above it is a loop.
+
+    Yields:
+        Its path, and its size with its time of change.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = Path(folder, "a.dcm").write_bytes(b"12"), Path(folder, ".hidden").write_bytes(b"")
+        >>> [(path.rpartition(os.sep)[2], size) for path, (size, _) in list_files(folder)]
+        [('a.dcm', 2)]
+    """
+    visited = {_identity(above) for above in Path(root).resolve().parents}
+    waiting = [os.fspath(root)]
     while waiting:
-        for folder, folders, names in os.walk(waiting.pop(0)):
+        inside = [waiting.pop(0)]
+        while inside:
+            folder = inside.pop()
             identity = _identity(folder)
             if identity in visited:
-                folders.clear()
                 continue
             visited.add(identity)
-            shown = sorted(name for name in folders if not name.startswith("."))
-            links = {name for name in shown if os.path.islink(os.path.join(folder, name))}  # noqa: PTH114, PTH118
-            waiting += [os.path.join(folder, name) for name in shown if name in links]  # noqa: PTH118
-            folders[:] = [name for name in shown if name not in links]
-            yield from _regular_files(folder, names)
+            folders, links = list[str](), list[str]()
+            yield from _regular_files(folder, folders, links)
+            inside += sorted(folders, reverse=True)
+            waiting += sorted(links)
 
 
 def _identity(folder: str | Path) -> tuple[int, int] | str:
@@ -195,12 +210,22 @@ def _identity(folder: str | Path) -> tuple[int, int] | str:
     return facts.st_dev, facts.st_ino
 
 
-def _regular_files(folder: str, names: list[str]) -> Iterator[tuple[str, Stamp]]:
-    for name in names:
-        path = os.path.join(folder, name)  # noqa: PTH118  # os.walk gives strings
-        try:
-            facts = os.stat(path)  # noqa: PTH116  # a hundred thousand Path objects are not free
-        except OSError:
-            continue  # it vanished meanwhile, or is a dangling link
-        if not name.startswith(".") and stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
-            yield path, (facts.st_size, facts.st_mtime_ns)
+def _regular_files(folder: str, folders: list[str], links: list[str]) -> Iterator[tuple[str, Stamp]]:
+    """Yield the files of one folder; the folders in it, and the links to others, are put into the lists."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:
+        return  # it vanished meanwhile, or is not ours to read
+    with entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(entry.path)
+                    continue
+                facts = entry.stat()
+            except OSError:
+                continue  # it vanished meanwhile, or is a dangling link
+            if stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
+                yield entry.path, (facts.st_size, facts.st_mtime_ns)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
@@ -81,42 +82,19 @@ class _Search:
     def file(self, path: Path) -> None:
         """Take one file, whatever it is."""
         if self._is_new(path):
-            if is_picture(path):
-                self.frames.append(FrameRef(str(path)))
-            else:
-                entry = index_file(path)
-                if isinstance(entry, str):
-                    self._fail(path, f"{entry}; give a DICOM, PNG or JPEG file")
-                elif not entry.frames:
-                    self._fail(path, "it holds no image; give an ultrasound instance")
-                else:
-                    self._take(entry)
+            self._sort_in(str(path), judge_named(str(path)))
 
     def folder(self, folder: Path) -> None:
         """Take the ultrasound instances and the pictures below a folder."""
         index = index_dicom(folder)
         for entry in index.values():
-            if not self._is_new(Path(entry.path)):
-                continue
-            if entry.modality in ULTRASOUND_MODALITIES and entry.frames:
-                self._take(entry)
-            elif entry.frames:
-                self.passed_over[entry.path] = f"DICOM images of modality {entry.modality or 'unknown'}"
-            else:
-                cut = "; if it should be an image, it is cut off: copy it again"
-                hint = cut if entry.modality in ULTRASOUND_MODALITIES else ""
-                self.passed_over[entry.path] = f"DICOM of modality {entry.modality or 'unknown'} without images{hint}"
+            if self._is_new(Path(entry.path)):
+                self._sort_in(entry.path, judge(entry.path, entry))
         for name in index.duplicates:
             self.passed_over[name] = "its SOPInstanceUID is another file's: each image counts once"
         for name, reason in index.unreadable.items():
-            path = Path(name)
-            if self._is_new(path):
-                if path.suffix.lower() in PICTURE_SUFFIXES and is_picture(path):
-                    self.frames.append(FrameRef(str(path)))
-                elif meant_as_image(path):
-                    self._fail(path, f"{reason}; export it again, or take it out of the folder")
-                else:
-                    self.passed_over[str(path)] = "not DICOM"
+            if self._is_new(Path(name)):
+                self._sort_in(name, judge(name, reason))
 
     def _is_new(self, path: Path) -> bool:
         resolved = path.resolve()
@@ -124,16 +102,76 @@ class _Search:
         self._paths.add(resolved)
         return new
 
-    def _fail(self, path: Path, reason: str) -> None:
-        self.failures.append(ReadFailure(str(path), f"{path}: {reason}"))
+    def _sort_in(self, path: str, judged: ImagesOfFile | ReadFailure | str) -> None:
+        if isinstance(judged, ReadFailure):
+            self.failures.append(judged)
+        elif isinstance(judged, str):
+            self.passed_over[path] = judged
+        elif judged.uid is not None and (first := self._uids.setdefault(judged.uid, path)) != path:
+            self.passed_over[path] = f"its SOPInstanceUID is that of {first}: each image counts once"
+        else:
+            self.frames.extend(judged.frames)
 
-    def _take(self, entry: IndexEntry) -> None:
-        first = self._uids.setdefault(entry.sop_instance_uid, entry.path)
-        if first != entry.path:
-            self.passed_over[entry.path] = f"its SOPInstanceUID is that of {first}: each image counts once"
-            return
-        indices = [STILL] if entry.frames == 1 else range(entry.frames)
-        self.frames.extend(FrameRef(entry.path, index) for index in indices)
+
+class ImagesOfFile(NamedTuple):
+    """What a file holds.
+
+    Args:
+        frames: each image.
+        uid: SOPInstanceUID; None for a picture.
+    """
+
+    frames: list[FrameRef]
+    uid: str | None = None
+
+
+def judge(path: str, found: IndexEntry | str) -> ImagesOfFile | ReadFailure | str:
+    """Say what a file that was found in a folder is good for.
+
+    Args:
+        path: the file.
+        found: what `index_file` says of it.
+
+    Returns:
+        Its images, if it is ultrasound or a picture; or why it cannot be read; or why it is passed over.
+    """
+    if isinstance(found, str):
+        if Path(path).suffix.lower() in PICTURE_SUFFIXES and is_picture(path):
+            return ImagesOfFile([FrameRef(path)])
+        if meant_as_image(Path(path)):
+            return ReadFailure(path, f"{path}: {found}; export it again, or take it out of the folder")
+        return "not DICOM"
+    if found.modality in ULTRASOUND_MODALITIES and found.frames:
+        return _images(found)
+    if found.frames:
+        return f"DICOM images of modality {found.modality or 'unknown'}"
+    cut = "; if it should be an image, it is cut off: copy it again"
+    hint = cut if found.modality in ULTRASOUND_MODALITIES else ""
+    return f"DICOM of modality {found.modality or 'unknown'} without images{hint}"
+
+
+def judge_named(path: str) -> ImagesOfFile | ReadFailure:
+    """Say what a file that was named by itself is good for: any modality will do.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its images; or why it cannot be read.
+    """
+    if is_picture(path):
+        return ImagesOfFile([FrameRef(path)])
+    entry = index_file(path)
+    if isinstance(entry, str):
+        return ReadFailure(path, f"{path}: {entry}; give a DICOM, PNG or JPEG file")
+    if not entry.frames:
+        return ReadFailure(path, f"{path}: it holds no image; give an ultrasound instance")
+    return _images(entry)
+
+
+def _images(entry: IndexEntry) -> ImagesOfFile:
+    indices = [STILL] if entry.frames == 1 else range(entry.frames)
+    return ImagesOfFile([FrameRef(entry.path, index) for index in indices], entry.sop_instance_uid)
 
 
 def meant_as_image(path: Path) -> bool:

@@ -68,7 +68,7 @@ class Summary:
 
 def predict_to_folder(
     inputs: Iterable[str | PathLike[str]],
-    model_dir: str | PathLike[str] | None,
+    model_dir: str | PathLike[str] | Predictor | None,
     out: str | PathLike[str],
     options: Options | None = None,
     *,
@@ -82,7 +82,7 @@ def predict_to_folder(
 
     Args:
         inputs: DICOM files, PNG or JPEG pictures, folders of them.
-        model_dir: the model folder; None takes the model that comes with the package.
+        model_dir: the model folder; None takes the model that comes with the package. A `Predictor` is used as it is.
         out: the folder to write; see `results_folder`.
         options: how to look, and what to write; None takes the defaults.
         device: see `Predictor`.
@@ -102,7 +102,11 @@ def predict_to_folder(
     chosen = options or Options()
     check_replaceable(out, overwrite=chosen.overwrite)
     found = find_images(inputs)
-    predictor = Predictor(model_dir, device, batch_size, workers=workers, engine=engine)
+    predictor = (
+        model_dir
+        if isinstance(model_dir, Predictor)
+        else Predictor(model_dir, device, batch_size, workers=workers, engine=engine)
+    )
     protocol = load_protocol(chosen.protocol, predictor.class_names)
     groups, unreadable = group_studies(found)
     total = len(found.frames)
