@@ -1,0 +1,141 @@
+"""Peers of a node: objects to send, dcmtk's commands, and an SCU that sends bytes as they are, however wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UltrasoundImageStorage, generate_uid
+from pynetdicom import AE, _config
+
+from clips import textured, write_clip
+from fetal_monai.apps.node.inbox import Inbox
+from fetal_monai.apps.node.ledger import Ledger
+from fetal_monai.apps.node.limits import NodeLimits
+from fetal_monai.apps.node.server import Receiver
+
+AET = "PLANES"
+
+
+def still(path, number=0, study="1.2.3", size=(60, 80), **elements):
+    """Write a grey still; its UID is drawn from its number and study."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    identity = {"SOPInstanceUID": f"{study}.9.{number}", "StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1"}
+    identity |= {"SOPClassUID": UltrasoundImageStorage, "NumberOfFrames": None, "FrameTime": None}
+    write_clip(path, textured(1, size, seed=number), **identity, **elements)
+    data = dcmread(path)
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    data.PatientName = "Secret^Name"
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def content(path):
+    """The data set of a file, byte for byte: all that is behind the file meta."""
+    data = Path(path).read_bytes()
+    return data[144 + int.from_bytes(data[140:144], "little") :]
+
+
+def dcmtk(program, *arguments):
+    """Run one of dcmtk's commands."""
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}: install the package dcmtk")
+    command = [program, *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+
+def storescu(port, *arguments, calling="SCANNER", called=AET):
+    return dcmtk("storescu", "-aet", calling, "-aec", called, "127.0.0.1", port, *arguments)
+
+
+def echoscu(port, *arguments, calling="SCANNER", called=AET):
+    return dcmtk("echoscu", "-to", 10, "-ta", 10, "-aet", calling, "-aec", called, "127.0.0.1", port, *arguments)
+
+
+@contextlib.contextmanager
+def associated(port, contexts, calling="SCANNER"):
+    """An association of pynetdicom that sends files' bytes as they are: (SOP class, transfer syntax) each."""
+    scu = AE(calling)
+    for sop_class, syntax in contexts:
+        scu.add_requested_context(sop_class, syntax)
+    before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
+    assoc = scu.associate("127.0.0.1", port, ae_title=AET)
+    try:
+        assert assoc.is_established
+        yield assoc
+    finally:
+        _config.STORE_SEND_CHUNKED_DATASET = before
+        if assoc.is_established:
+            assoc.release()
+
+
+def send_raw(port, *paths):
+    """Send files in one association, and give the statuses."""
+    metas = [read_file_meta_info(path) for path in paths]
+    contexts = {(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)) for meta in metas}
+    with associated(port, sorted(contexts)) as assoc:
+        return [assoc.send_c_store(path).get("Status") for path in paths]
+
+
+class Node:
+    """The receiving half of a node, in this process."""
+
+    def __init__(self, storage, *, allow=(), limits=None, tls=None, port=0):
+        storage.mkdir(exist_ok=True)
+        self.storage = storage
+        self.ledger = Ledger(storage, create=True)
+        try:
+            self.limits = limits or NodeLimits(reserve_bytes=1)
+            self.inbox = Inbox(storage, self.ledger, self.limits)
+            self.inbox.reconcile()
+            self.receiver = Receiver(
+                ("127.0.0.1", port), AET, allow, ledger=self.ledger, inbox=self.inbox, limits=self.limits, tls=tls
+            )
+        except BaseException:
+            self.ledger.close()
+            raise
+        self.port = self.receiver.port
+
+    def close(self):
+        self.receiver.close()
+        self.ledger.close()
+
+    def files(self):
+        return sorted((self.storage / "objects").glob("*/*"))
+
+    def incoming(self):
+        return list(self.inbox.incoming.iterdir())
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start receiving halves, and end them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(storage=None, **options):
+            node = Node(storage or tmp_path / "storage", **options)
+            stack.callback(node.close)
+            return node
+
+        yield make
+    end = time.monotonic() + 15
+    while left := [one.name for one in threading.enumerate() if one.name.startswith(("AcceptorThread", "node-"))]:
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+
+
+def fresh_uid():
+    return generate_uid(prefix=None)
+
+
+def noise(size, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
