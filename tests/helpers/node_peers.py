@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from fetal_monai.apps.node.inbox import Inbox
 from fetal_monai.apps.node.ledger import Ledger
 from fetal_monai.apps.node.limits import NodeLimits
 from fetal_monai.apps.node.server import Receiver
+from orthanc import configure
 
 AET = "PLANES"
 
@@ -84,6 +88,86 @@ def send_raw(port, *paths):
     contexts = {(str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)) for meta in metas}
     with associated(port, sorted(contexts)) as assoc:
         return [assoc.send_c_store(path).get("Status") for path in paths]
+
+
+class Archive:
+    """Orthanc with its DICOM server and its DICOMweb service, which knows a node."""
+
+    def __init__(self, folder):
+        program, plugin = shutil.which("Orthanc"), Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+        if program is None or not plugin.exists():
+            pytest.skip("needs Orthanc: install the packages orthanc and orthanc-dicomweb")
+        self.port, self.node_port = free_port(), free_port()
+        self.program, self.process, self.log = program, None, folder / "log"
+        self.config, self.url = configure(
+            folder,
+            DicomServerEnabled=True,
+            DicomAet="ARCHIVE",
+            DicomPort=self.port,
+            DicomAlwaysAllowStore=True,
+            DicomModalities={"node": [AET, "127.0.0.1", self.node_port]},
+            Plugins=[str(plugin)],
+            DicomWeb={"Enable": True, "Root": "/dicom-web/"},
+        )
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([self.program, str(self.config)], stdout=log, stderr=log)
+        self.wait(lambda: self.ask("/system"), OSError)
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.kill()  # nobody needs what it has
+            self.process.wait(timeout=30)
+            self.process = None
+
+    @property
+    def destination(self):
+        return f"dicom://ARCHIVE@127.0.0.1:{self.port}"
+
+    @property
+    def web(self):
+        return f"{self.url}/dicom-web"
+
+    def ask(self, path):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(self.url + path, timeout=20) as answer:
+            return json.load(answer)
+
+    def documents(self, study=""):
+        """What it has of studies that begin so: (UID, modality) -> SOP Instance UIDs, each as often as it is there."""
+        found = {}
+        for one in self.ask("/instances?expand"):
+            tags = self.ask(f"/instances/{one['ID']}/simplified-tags")
+            if tags["StudyInstanceUID"].startswith(study):
+                found.setdefault((tags["StudyInstanceUID"], tags["Modality"]), []).append(tags["SOPInstanceUID"])
+        return found
+
+    def wait(self, ready, *errors, seconds=60):
+        end = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(*errors):
+                if found := ready():
+                    return found
+            assert time.monotonic() < end, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """An archive that runs; tests give their studies UIDs of their own."""
+    made = Archive(tmp_path_factory.mktemp("archive"))
+    try:
+        yield made.start()
+    finally:
+        made.stop()
 
 
 class Node:

@@ -10,6 +10,7 @@ import struct
 import threading
 from pathlib import Path
 
+from fetal_monai.apps.node.disk import sync
 from fetal_monai.apps.node.ledger import Ledger
 from fetal_monai.apps.node.limits import NodeLimits, Refused, Status
 from fetal_monai.apps.node.queue import study_key
@@ -71,7 +72,7 @@ class Inbox:
             if (found_class, found_uid) != (sop_class, uid):
                 what = "SOP Instance UID" if found_class == sop_class else "SOP Class UID"
                 raise Refused(Status.DOES_NOT_MATCH_SOP_CLASS, f"the data set has another {what} than the request")
-            _sync(path)
+            sync(path)
             with self._lock:
                 return self._enter(path, instance, study_uid)
         except OSError as error:
@@ -92,9 +93,9 @@ class Inbox:
         target = self._storage / instance.file
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700)
-            _sync(target.parent.parent)
+            sync(target.parent.parent)
         path.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
         self._ledger.add(instance, study_uid)
         return instance
 
@@ -123,7 +124,7 @@ class Inbox:
         if instance.file != file or self._ledger.instance(instance.uid) is not None:
             self._set_aside(path, "its name is not that of its content")
             return
-        _sync(path)
+        sync(path)
         self._ledger.add(instance, study_uid)
         LOG.warning("object %s was not in the queue: entered", instance.uid)
 
@@ -190,12 +191,3 @@ def _digest(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Have the content of a file, or the names in a folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,7 +17,9 @@ from fetal_monai.apps.node.records import (
     SUPERSEDED,
     Document,
     Instance,
+    QueuedStudy,
 )
+from fetal_monai.apps.node.schema import STUDIES
 
 
 class Ledger(Queue):
@@ -91,14 +93,30 @@ class Ledger(Queue):
             if _is(db, key, RECEIVING, revision):
                 set_state(db, key, CLOSED, attempts=0)
 
-    def begin_prediction(self, key: str) -> None:
-        """Count an attempt before it is made: a study that kills its worker is not tried for ever.
+    def longest(self, state: str) -> QueuedStudy | None:
+        """Find the study that has been in a state for the longest time.
 
         Args:
-            key: of a closed study.
+            state: the state.
+
+        Returns:
+            The study, or None if none is.
+        """
+        rows = self.rows_of(f"{STUDIES} WHERE state = ? ORDER BY changed_at LIMIT 1", state)
+        return QueuedStudy(*rows[0]) if rows else None
+
+    def prediction_died(self, key: str) -> int:
+        """Count a prediction that its process did not survive: such a study is not tried for ever.
+
+        Args:
+            key: of the study.
+
+        Returns:
+            How many there were since something new came in.
         """
         with self.writing() as db:
             db.execute("UPDATE studies SET attempts = attempts + 1 WHERE key = ?", (key,))
+            return int(db.execute("SELECT attempts FROM studies WHERE key = ?", (key,)).fetchone()[0])
 
     def finish_prediction(self, key: str, revision: int, documents: Sequence[Document]) -> bool:
         """Keep the documents of a study as its newest version, to be sent.
@@ -129,6 +147,18 @@ class Ledger(Queue):
             set_state(db, key, PREDICTED, attempts=0, version=version, reported=revision)
             _settle(db, documents[0].uid)
         return True
+
+    def predict_again(self, key: str) -> None:
+        """Let a study be predicted once more, because a document of it that was not sent is lost.
+
+        Args:
+            key: of the study.
+        """
+        with self.writing() as db:
+            row = (SUPERSEDED, now(), key, PENDING)
+            db.execute("UPDATE deliveries SET state = ?, changed_at = ? WHERE study = ? AND state = ?", row)
+            if db.execute("SELECT state FROM studies WHERE key = ?", (key,)).fetchone()[0] != RECEIVING:
+                set_state(db, key, CLOSED, attempts=0, reported=0)
 
     def fail_study(self, key: str, revision: int, error: str) -> None:
         """Give a study up until a person looks at it, or something new of it comes in.

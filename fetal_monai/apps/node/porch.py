@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import evt
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
@@ -70,11 +70,11 @@ class PorchServer(AssociationServer):
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[socket.socket, tuple[Any, float]] = {}  # the oldest first
         self._shaking: set[threading.Thread] = set()
-        super().__init__(*args, request_handler=_Handler, **kwargs)
+        super().__init__(*args, **{**kwargs, "request_handler": _Handler})
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; nothing is read from it yet."""
-        connection, address = self.socket.accept()
+        connection, address = cast("socket.socket", self.socket).accept()
         connection.settimeout(self.limits.idle_seconds)
         return connection, address
 

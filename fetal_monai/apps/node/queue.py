@@ -166,10 +166,7 @@ class Queue(Closing):
         query = """SELECT d.uid, d.series, d.sop_class, d.file, d.study, s.uid, d.version, d.state, d.attempts, d.error,
             d.committed, d.changed_at FROM deliveries d JOIN studies s ON s.key = d.study
             WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR d.study = ?2) ORDER BY d.rowid"""
-        return [
-            Delivery(Document(*row[:4]), *row[4:10], bool(row[10]), row[11])
-            for row in self.rows_of(query, state, study)
-        ]
+        return [Delivery(Document(*row[:4]), *row[4:]) for row in self.rows_of(query, state, study)]
 
     def instances(self, study: str | None = None) -> list[Instance]:
         """List objects.

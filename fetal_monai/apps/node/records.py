@@ -9,6 +9,9 @@ RECEIVING, CLOSED, PREDICTED, SENT, FAILED = STATES = ("receiving", "closed", "p
 PENDING, SUPERSEDED = "pending", "superseded"
 """Of a document, beside `SENT` and `FAILED`: to be sent; replaced by a newer version before it was sent."""
 
+KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
+"""SOP Class UID of key object selections; other documents are structured reports."""
+
 
 @dataclass(frozen=True)
 class Instance:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydicom import Dataset
 from pynetdicom import AE, evt
@@ -84,12 +84,8 @@ class Receiver(Closing):
         ]
         self._spooling = contextlib.ExitStack()
         try:
-            self._server: PorchServer = self._ae.make_server(
-                address,
-                evt_handlers=handlers,
-                server_class=PorchServer,
-                limits=limits,
-                tls=tls,  # type: ignore[arg-type]
+            self._server: Any = self._ae.make_server(
+                address, evt_handlers=handlers, server_class=cast("Any", PorchServer), limits=limits, tls=tls
             )
         except (OSError, OverflowError) as error:
             where = f"{address[0]}, port {address[1]},"

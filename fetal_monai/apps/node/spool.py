@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import _config, evt
 
@@ -68,14 +68,14 @@ def watch(event: evt.Event, folder: Path, limits: NodeLimits) -> None:
         limits: of it.
     """
     message = event.assoc.dimse.message
-    file = None if message is None else message._data_set_file  # noqa: SLF001  # there is no public way to it
-    if file is None or isinstance(file, Discarded):
+    file: Any = None if message is None else message._data_set_file  # noqa: SLF001  # there is no public way to it
+    if message is None or file is None or isinstance(file, Discarded):
         return
     try:
         limits.check_size(file.tell())
         limits.check_disk(folder)
     except Refused as refused:
-        message._data_set_file = Discarded(file, refused)  # noqa: SLF001
+        message._data_set_file = cast("Any", Discarded(file, refused))  # noqa: SLF001
 
 
 def clean(event: evt.Event) -> None:

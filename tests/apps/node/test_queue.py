@@ -39,7 +39,7 @@ def predicted(ledger):
     """A study with a report and key objects, not yet sent."""
     ledger.add(instance(1), "1.2.3")
     ledger.close_study("s", 1)
-    ledger.begin_prediction("s")
+    assert ledger.prediction_died("s") == 1
     assert ledger.finish_prediction("s", 1, [document("1"), document("2")])
     return ledger
 
