@@ -8,6 +8,7 @@ peer that means it is hardly among those, because it speaks first (A-ASSOCIATE-R
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import selectors
 import socket
@@ -17,16 +18,18 @@ import time
 from typing import Any, cast
 
 from pynetdicom import evt
+from pynetdicom.association import Association
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
 
 from fetal_monai.apps.node.limits import NodeLimits
 
 LOG = logging.getLogger(__name__)
+_TIDY_S = 10.0
 _SPARE = 10  # beyond the most associations: so many more are told so in the protocol's words, others are just closed
 
 
 class _BoundedSocket(AssociationSocket):
-    """One that reads no longer unit than the limit."""
+    """One that reads no longer unit than the limit, and closes."""
 
     most = NodeLimits.pdu_bytes
 
@@ -35,6 +38,10 @@ class _BoundedSocket(AssociationSocket):
             self._shutdown_socket()
             raise OSError(f"a unit of {nr_bytes} bytes was announced")
         return super().recv(nr_bytes)
+
+    def _shutdown_socket(self) -> None:
+        if self.socket is not None:
+            _close(self.socket)  # pynetdicom leaves it open if the peer was faster
 
 
 class _Handler(RequestHandler):
@@ -49,6 +56,7 @@ class _Handler(RequestHandler):
         bounded.most = self.server.limits.pdu_bytes
         assoc.dul.socket = bounded
         evt.trigger(assoc, evt.EVT_CONN_OPEN, {"address": self.client_address})
+        self.server.young[assoc] = time.monotonic() + self.server.limits.request_seconds
         assoc.start()
 
 
@@ -70,6 +78,8 @@ class PorchServer(AssociationServer):
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[socket.socket, tuple[Any, float]] = {}  # the oldest first
         self._shaking: set[threading.Thread] = set()
+        self.young: dict[Association, float] = {}  # what has not asked for an association yet
+        self._tidy_at = 0.0
         super().__init__(*args, **{**kwargs, "request_handler": _Handler})
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -87,7 +97,6 @@ class PorchServer(AssociationServer):
 
     def service_actions(self) -> None:
         """Let in whoever has begun to speak, and close what has waited too long; in each round of the server's loop."""
-        super().service_actions()
         for key, _ in self._selector.select(0):
             connection: Any = key.fileobj
             address, deadline = self._waiting.pop(connection)
@@ -102,6 +111,14 @@ class PorchServer(AssociationServer):
             if deadline > now:
                 break
             self._leave(connection)
+        for assoc, deadline in list(self.young.items()):
+            if assoc.is_established or not assoc.is_alive():
+                self.young.pop(assoc, None)
+            elif deadline < now and assoc.dul.socket is not None:  # pynetdicom waits for the rest of the request
+                assoc.dul.socket._shutdown_socket()  # noqa: SLF001
+        if now > self._tidy_at:  # associations are circles: without this they pile up (pynetdicom does it every second)
+            self._tidy_at = now + _TIDY_S
+            gc.collect()
 
     def _leave(self, connection: socket.socket) -> None:
         del self._waiting[connection]
@@ -121,13 +138,17 @@ class PorchServer(AssociationServer):
 
     def _shake_hands(self, connection: socket.socket, address: Any, deadline: float) -> None:
         try:
-            watchdog = threading.Timer(max(deadline - time.monotonic(), 0.1), _close, [connection])
+            context = cast("ssl.SSLContext", self._tls)
+            connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            watchdog = threading.Timer(
+                max(deadline - time.monotonic(), 0.1), socket.socket.shutdown, [connection, socket.SHUT_RDWR]
+            )
             watchdog.start()  # a socket's own timeout begins anew with every byte
             try:
-                secure = self._tls.wrap_socket(connection, server_side=True)  # type: ignore[union-attr]
+                connection.do_handshake()
             finally:
                 watchdog.cancel()
-            self.finish_request(secure, address)
+            self.finish_request(connection, address)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             LOG.warning("no TLS with a peer: %s", getattr(error, "reason", None) or type(error).__name__)
             _close(connection)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from highdicom import SOPClass
 from pydicom import Dataset
+from pydicom.uid import UID
 
 from fetal_monai.apps.node.disk import sync
 from fetal_monai.apps.node.records import Document
@@ -79,8 +80,8 @@ def report_study(job: Job, predictor: Predictor, protocol: Protocol) -> list[Doc
         if document is None:
             continue
         uid, series = uid_of(name, *content), uid_of(f"{name}, series", *content)
-        document.SOPInstanceUID = document.file_meta.MediaStorageSOPInstanceUID = uid
-        document.SeriesInstanceUID = series
+        document.SOPInstanceUID = document.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+        document.SeriesInstanceUID = UID(series)
         if name == "report" and job.previous is not None and job.previous.uid != uid:
             document.PredecessorDocumentsSequence = [_reference(report, job.previous)]
         made.append(_write(document, folder))
@@ -100,7 +101,7 @@ def uid_of(*content: str) -> str:
 
     Example:
         >>> uid_of("report", "a"), uid_of("report", "a") == uid_of("report", "b")
-        ('2.25.233462222838063396655331188364033006424', False)
+        ('2.25.335356379722499407051712221685218740368', False)
     """
     digest = hashlib.sha256("\n".join(content).encode()).digest()
     return f"2.25.{int.from_bytes(digest[:16], 'big')}"
