@@ -68,8 +68,13 @@ def watch(event: evt.Event, folder: Path, limits: NodeLimits) -> None:
         limits: of it.
     """
     message = event.assoc.dimse.message
-    file: Any = None if message is None else message._data_set_file  # noqa: SLF001  # there is no public way to it
-    if message is None or file is None or isinstance(file, Discarded):
+    if message is None:
+        return
+    in_memory = (message.encoded_command_set, message.data_set)  # of anything but an object to be stored
+    if any(part is not None and part.tell() > limits.pdu_bytes for part in in_memory):
+        event.assoc.dul.socket.close()
+    file: Any = message._data_set_file  # noqa: SLF001  # there is no public way to it
+    if file is None or isinstance(file, Discarded):
         return
     try:
         limits.check_size(file.tell())

@@ -103,12 +103,12 @@ class Worker(Closing):
         self._process.close()
 
     def _run(self) -> None:
-        try:
-            self._process.start()
-        except (FetalMonaiError, WorkerDied) as error:
-            self._fatal(error if isinstance(error, FetalMonaiError) else FetalMonaiError(str(error)))
-            return
         while not self._stop.is_set():
+            try:
+                self._process.start()
+            except (FetalMonaiError, WorkerDied) as error:  # of the model, not of any study
+                self._fatal(error if isinstance(error, FetalMonaiError) else FetalMonaiError(str(error)))
+                return
             try:
                 for study in self._quiet.over(self._ledger.studies(RECEIVING), self._busy()):
                     self._ledger.close_study(study.key, study.revision)

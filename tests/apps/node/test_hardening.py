@@ -12,6 +12,9 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from pydicom import Dataset
+from pynetdicom import AE, build_role
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from fetal_monai.apps.node.destinations import Unreachable, parse_destination
 from fetal_monai.apps.node.disk import StorageLock
@@ -63,8 +66,6 @@ def test_one_that_begins_and_does_not_go_on_is_closed(start):
 
 
 def test_an_association_that_falls_silent_is_ended(start):
-    from pynetdicom import AE  # noqa: PLC0415
-
     node = start(limits=NodeLimits(reserve_bytes=1, idle_seconds=1))
     scu = AE("SCANNER")
     scu.add_requested_context("1.2.840.10008.1.1")
@@ -74,6 +75,22 @@ def test_an_association_that_falls_silent_is_ended(start):
     while assoc.is_alive() and time.monotonic() < end:
         time.sleep(0.05)
     assert assoc.is_aborted or assoc.is_released
+
+
+def test_a_message_that_never_ends_is_cut_short(start):
+    node = start(limits=NodeLimits(reserve_bytes=1, pdu_bytes=1 << 18))
+    scu = AE("SCANNER")
+    scu.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    assoc = scu.associate("127.0.0.1", node.port, ae_title=AET, ext_neg=[role])
+    assert assoc.is_established
+    told = Dataset()
+    told.TransactionUID = "1.2.3"
+    names = (StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+    assert assoc.send_n_event_report(told, 1, *names)[0].Status == 0
+    told.EncapsulatedDocument = b"x" * (1 << 21)
+    assert "Status" not in assoc.send_n_event_report(told, 1, *names)[0]
+    assert echoscu(node.port).returncode == 0
 
 
 @pytest.fixture(scope="module")
