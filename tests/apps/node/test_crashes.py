@@ -18,16 +18,11 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
 from fetal_monai.apps.node.queue import Queue
 from fetal_monai.apps.node.records import KEY_OBJECTS
-from node_peers import AET, archive, associated, echoscu, free_port, still, storescu
+from node_peers import AET, archive, associated, collected, drops_sockets, echoscu, free_port, still, storescu
 
-__all__ = ["archive"]
+__all__ = ["archive", "collected"]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1200),
-    # a peer of a node that was killed loses its connection; pynetdicom leaves the socket to the garbage collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 class Process:
@@ -103,6 +98,7 @@ def load(port, studies, acknowledged):
                 time.sleep(0.1)
 
 
+@drops_sockets
 @pytest.mark.parametrize("way", ["C-STORE", "STOW-RS"])
 def test_killed_ten_times_each_study_has_exactly_one_report(node, archive, tmp_path, way):
     prefix = "1.2.50" if way == "C-STORE" else "1.2.60"

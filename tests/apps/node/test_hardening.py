@@ -15,16 +15,18 @@ import pytest
 from pydicom import Dataset
 from pynetdicom import AE, build_role
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+from typer.testing import CliRunner
 
 from fetal_monai.apps.node.destinations import Unreachable, parse_destination
 from fetal_monai.apps.node.disk import StorageLock
 from fetal_monai.apps.node.limits import NodeLimits
 from fetal_monai.apps.node.node import NodeSettings, running
 from fetal_monai.apps.node.tls import TlsFiles
+from fetal_monai.cli import app
 from fetal_monai.errors import InputError
-from node_peers import AET, echoscu, free_port, start, still, storescu
+from node_peers import AET, collected, drops_sockets, echoscu, free_port, start, still, storescu
 
-__all__ = ["start"]
+__all__ = ["collected", "start"]
 
 FLOOD = """
 import socket, sys, time
@@ -65,6 +67,7 @@ def test_one_that_begins_and_does_not_go_on_is_closed(start):
         assert time.monotonic() - begin < 10
 
 
+@drops_sockets
 def test_an_association_that_falls_silent_is_ended(start):
     node = start(limits=NodeLimits(reserve_bytes=1, idle_seconds=1))
     scu = AE("SCANNER")
@@ -77,6 +80,7 @@ def test_an_association_that_falls_silent_is_ended(start):
     assert assoc.is_aborted or assoc.is_released
 
 
+@drops_sockets
 def test_a_message_that_never_ends_is_cut_short(start):
     node = start(limits=NodeLimits(reserve_bytes=1, pdu_bytes=1 << 18))
     scu = AE("SCANNER")
@@ -159,7 +163,7 @@ def by_tls(folder, name):
 
 
 def test_by_tls_dcmtk_stores_and_plain_peers_are_refused(start, certificates, tmp_path):
-    limits = NodeLimits(reserve_bytes=1, request_seconds=3)
+    limits = NodeLimits(reserve_bytes=1, request_seconds=2)
     node = start(tls=tls_files(certificates).server(), limits=limits)
     path = still(tmp_path / "a.dcm", 1)
     anonymous = ["+tla", "+cf", certificates / "authority.pem"]
@@ -188,7 +192,7 @@ def test_peers_have_to_show_a_certificate_where_it_is_asked_for(start, certifica
     assert len(node.files()) == 1
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom drops sockets of failures
+@drops_sockets
 def test_the_destination_is_verified(start, certificates, tmp_path):
     node = start(tls=tls_files(certificates, peers=certificates / "authority.pem").server())
     path, arrived = still(tmp_path / "a.dcm", 1), []
@@ -231,6 +235,13 @@ def test_safe_settings_are_the_default(tmp_path):
     for wrong in ({"aet": ""}, {"aet": "A" * 17}, {"allow": ("A\\B",)}):
         with pytest.raises(InputError, match="no AE title"):
             NodeSettings(tmp_path, **wrong)
+
+
+def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynetdicom", None)
+    done = CliRunner().invoke(app, ["node", "--storage", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "pip install 'fetal_monai[node]'" in done.output
 
 
 def test_two_nodes_on_one_storage_folder(tmp_path):

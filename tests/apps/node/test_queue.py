@@ -134,6 +134,23 @@ def test_a_queue_of_another_version_or_program_is_refused_by_name(tmp_path):
         Ledger(tmp_path, create=True)
 
 
+def test_a_clock_that_is_set_back_changes_nothing(ledger, monkeypatch):
+    times = iter(f"20{99 - tick}-01-01T00:00:00+00:00" for tick in range(90))
+    for module in ("queue", "ledger"):
+        monkeypatch.setattr(f"fetal_monai.apps.node.{module}.now", lambda: next(times))
+    ledger.add(instance(1), "1.2.3")
+    ledger.close_study("s", 1)
+    assert ledger.longest("closed").key == "s"
+    assert ledger.finish_prediction("s", 1, [document("1")])
+    ledger.not_sent("1", "dead")
+    ledger.sent("1")
+    ledger.add(instance(2), "1.2.3")
+    ledger.close_study("s", 2)
+    assert ledger.finish_prediction("s", 2, [document("2")])
+    ledger.sent("2")
+    assert (state(ledger), ledger.study("s").version) == ("sent", 2)
+
+
 STEPS = ["add", "lose", "close", "predict", "send", "fail", "retry"]
 
 
@@ -161,7 +178,7 @@ def take_step(ledger, step, flag):
 
 
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.booleans())))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_whatever_happens_one_report_of_all_objects_is_left(steps):
     with tempfile.TemporaryDirectory() as folder, Ledger(folder, create=True) as ledger:
         ledger.add(instance(0), "1.2.3")

@@ -19,9 +19,21 @@ from fetal_monai.apps.node.contexts import STORAGE_CLASSES
 from fetal_monai.apps.node.limits import NodeLimits, Status
 from fetal_monai.dicom.decoders import supported_syntaxes
 from fetal_monai.errors import InputError
-from node_peers import AET, associated, content, dcmtk, echoscu, send_raw, start, still, storescu
+from node_peers import (
+    AET,
+    associated,
+    collected,
+    content,
+    dcmtk,
+    drops_sockets,
+    echoscu,
+    send_raw,
+    start,
+    still,
+    storescu,
+)
 
-__all__ = ["start"]
+__all__ = ["collected", "start"]
 
 
 def states(node):
@@ -185,6 +197,7 @@ def test_strangers_are_rejected(start, tmp_path):
     assert echoscu(node.port, calling="ECHO").returncode == 0
 
 
+@drops_sockets
 def test_an_association_that_breaks_off_leaves_nothing(start, tmp_path):
     node = start()
     path = still(tmp_path / "large.dcm", 1, size=(3000, 3000))
@@ -225,6 +238,7 @@ def test_twenty_associations_at_once_are_served(start, tmp_path):
     assert len(states(node)) == 20
 
 
+@drops_sockets
 def test_one_association_too_many_is_told_so(start):
     node = start(limits=NodeLimits(reserve_bytes=1, associations=2))
     scu = AE("SCANNER")

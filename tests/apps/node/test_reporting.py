@@ -16,13 +16,9 @@ from fetal_monai.apps.node.worker import Worker
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.study.protocol import load_protocol
-from node_peers import AET, archive, free_port, send_raw, start, still, storescu
+from node_peers import AET, archive, collected, drops_sockets, free_port, send_raw, start, still, storescu
 
-__all__ = ["archive", "start"]
-
-
-# pynetdicom leaves the socket of a connection that failed to the garbage collector
-DROPPED = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+__all__ = ["archive", "collected", "start"]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +128,7 @@ class Dead:
         (self.real if self.alive else dead).send(*arguments)
 
 
-@DROPPED
+@drops_sockets
 def test_a_dead_destination_delays_nothing_but_itself(run, archive, start, tmp_path):
     node = start()
     peer = Dead(parse_destination(archive.destination, AET, tls=lambda: None))
@@ -281,7 +277,7 @@ def test_destinations_are_understood():
     assert isinstance(parse_destination("https://host/dicom-web", AET, tls=lambda: None), WebDestination)
 
 
-@DROPPED
+@drops_sockets
 def test_nobody_there(tmp_path):
     port, path = free_port(), still(tmp_path / "a.dcm", 1)
     for text in (f"dicom://A@127.0.0.1:{port}", f"http://127.0.0.1:{port}/dicom-web"):
