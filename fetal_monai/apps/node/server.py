@@ -121,7 +121,10 @@ class Receiver(Closing):
         while time.monotonic() < end and self._ae.active_associations:
             time.sleep(0.05)
         for assoc in self._ae.active_associations:
-            assoc.abort()
+            if assoc.is_established:
+                assoc.abort()
+            elif assoc.dul.socket is not None:  # not yet one: pynetdicom knows no abort there
+                assoc.dul.socket._shutdown_socket()  # noqa: SLF001
         self._spooling.close()
 
     def commitment(self, event: evt.Event) -> tuple[int, Dataset | None]:
