@@ -67,12 +67,12 @@ def watch(event: evt.Event, folder: Path, limits: NodeLimits) -> None:
         folder: where it is written.
         limits: of it.
     """
-    message = event.assoc.dimse.message
-    if message is None:
+    message, socket = event.assoc.dimse.message, event.assoc.dul.socket
+    if message is None or socket is None:
         return
     in_memory = (message.encoded_command_set, message.data_set)  # of anything but an object to be stored
     if any(part is not None and part.tell() > limits.pdu_bytes for part in in_memory):
-        event.assoc.dul.socket.close()
+        socket.close()
     file: Any = message._data_set_file  # noqa: SLF001  # there is no public way to it
     if file is None or isinstance(file, Discarded):
         return
