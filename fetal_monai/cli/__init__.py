@@ -19,6 +19,7 @@ from fetal_monai.cli.fetch_weights import fetch_weights
 from fetal_monai.cli.import_data import import_data
 from fetal_monai.cli.import_weights import import_weights
 from fetal_monai.cli.label import label
+from fetal_monai.cli.node import node
 from fetal_monai.cli.phantom import phantom
 from fetal_monai.cli.predict import predict
 from fetal_monai.cli.run import run
@@ -68,6 +69,7 @@ app.command(
 app.command("import")(import_data)
 app.command()(deidentify)
 app.command()(label)
+app.command()(node)
 app.command()(consensus)
 app.command()(compare)
 app.command()(audit)

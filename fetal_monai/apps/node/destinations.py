@@ -1,0 +1,243 @@
+"""Where reports go: a DICOM peer by C-STORE, or a DICOMweb service by STOW-RS."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    EnhancedSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
+
+from fetal_monai.errors import FetalMonaiError, InputError
+
+_COMMIT = 1  # action type: request storage commitment (PS3.4 J.3.2)
+_CONNECT_S, _ANSWER_S = 10, 60
+
+
+class Unreachable(Exception):  # noqa: N818
+    """The destination does not answer as a whole: nothing of what is left needs to be tried now."""
+
+
+class Destination(Protocol):
+    """Where documents go."""
+
+    def send(
+        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+    ) -> None:
+        """Send documents, one after another.
+
+        Args:
+            paths: of them.
+            arrived: is called for each that the destination has, with the Transaction UID of storage commitment.
+            refused: is called for each that it does not want, with its answer.
+
+        Raises:
+            Unreachable: if it cannot be reached, or no longer.
+        """
+
+
+@dataclass(frozen=True)
+class DicomDestination:
+    """A DICOM peer.
+
+    Args:
+        aet: its AE title.
+        host: its host.
+        port: its port.
+        own_aet: by which it knows us.
+        tls: verifies it; None for plain connections.
+        on_commitment: takes its N-EVENT-REPORT, if it comes over the same association.
+    """
+
+    aet: str
+    host: str
+    port: int
+    own_aet: str
+    tls: ssl.SSLContext | None = None
+    on_commitment: Callable[[evt.Event], tuple[int, Dataset | None]] | None = None
+
+    def send(
+        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+    ) -> None:
+        """Send documents by C-STORE, and ask for storage commitment if the peer offers it; see `Destination`."""
+        assoc = self._associate()
+        try:
+            commitment = any(cx.abstract_syntax == StorageCommitmentPushModel for cx in assoc.accepted_contexts)
+            transaction = generate_uid(prefix=None) if commitment else None
+            stored = []
+            for path in paths:
+                document = dcmread(path)
+                try:
+                    status = assoc.send_c_store(document).get("Status")
+                except ValueError:  # pynetdicom: no accepted presentation context
+                    refused(path, "its SOP class is not accepted")
+                    continue
+                except RuntimeError as error:
+                    raise Unreachable("the association was lost") from error
+                if status is None:
+                    raise Unreachable("the association was lost")
+                if status == 0 or status >> 12 == 0xB:  # warnings: stored, with reservations
+                    arrived(path, transaction)
+                    stored.append(document)
+                else:
+                    refused(path, f"refused with status {status:04X}")
+            if transaction and stored:
+                self._ask_to_commit(assoc, transaction, stored)
+        finally:
+            if assoc.is_established:
+                assoc.release()
+
+    def _associate(self) -> Any:
+        ae = AE(self.own_aet)
+        ae.connection_timeout = _CONNECT_S
+        ae.acse_timeout = _ANSWER_S
+        ae.dimse_timeout = ae.network_timeout = _ANSWER_S
+        for sop_class in (EnhancedSRStorage, KeyObjectSelectionDocumentStorage):
+            ae.add_requested_context(sop_class, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        ae.add_requested_context(StorageCommitmentPushModel)
+        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self.on_commitment)] if self.on_commitment else []
+        tls = (self.tls, self.host) if self.tls else None
+        assoc = ae.associate(self.host, self.port, ae_title=self.aet, tls_args=tls, evt_handlers=handlers)
+        if not assoc.is_established:
+            why = "rejected the association" if assoc.is_rejected else "cannot be reached"
+            raise Unreachable(f"{self.aet} at {self.host}, port {self.port}, {why}")
+        return assoc
+
+    def _ask_to_commit(self, assoc: Any, transaction: str, stored: Sequence[Dataset]) -> None:
+        request = Dataset()
+        request.TransactionUID = transaction
+        request.ReferencedSOPSequence = []
+        for document in stored:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = document.SOPClassUID, document.SOPInstanceUID
+            request.ReferencedSOPSequence.append(item)
+        try:
+            assoc.send_n_action(request, _COMMIT, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+        except (RuntimeError, ValueError):
+            return  # the documents have arrived, and nobody waits for the answer
+
+
+class WebDestination:
+    """A DICOMweb service. Credentials come from ~/.netrc, as for curl: a command line is no place for them.
+
+    Args:
+        url: of the service.
+        verify: a file of certificates to trust; None trusts those of the system.
+        certificate: our own, and its key, if the service asks for one.
+        timeout: seconds to connect, and to be answered.
+
+    Raises:
+        FetalMonaiError: if dicomweb-client is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        verify: Path | None = None,
+        certificate: tuple[Path, Path] | None = None,
+        timeout: tuple[float, float] = (_CONNECT_S, _ANSWER_S),
+    ) -> None:
+        try:
+            import requests  # noqa: PLC0415
+            from dicomweb_client import DICOMwebClient  # noqa: PLC0415
+        except ImportError as error:
+            problem = f"STOW-RS needs dicomweb-client ({error}); install it: pip install 'fetal_monai[node]'"
+            raise FetalMonaiError(problem) from error
+        session = requests.Session()
+        if verify is not None:
+            session.verify = str(verify)
+        if certificate is not None:
+            session.cert = (str(certificate[0]), str(certificate[1]))
+        self._client = DICOMwebClient(url, session=session, timeout=timeout)
+        self._client.set_http_retry_params(retry=False)  # retries are persisted, here they would not be
+        self._errors = requests.RequestException
+
+    def send(
+        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+    ) -> None:
+        """Send documents by STOW-RS; see `Destination`."""
+        for path in paths:
+            try:
+                answer = self._client.store_instances([dcmread(path)])
+            except self._errors as error:
+                status = getattr(getattr(error, "response", None), "status_code", 0)
+                if status in (408, 429) or not 400 <= status < 500:
+                    what = f"answers {status}" if status else f"cannot be reached ({type(error).__name__})"
+                    raise Unreachable(f"the DICOMweb service {what}") from error
+                refused(path, f"refused with HTTP status {status}")
+                continue
+            failed = answer.get("FailedSOPSequence")
+            if failed:
+                reason = failed[0].get("FailureReason")
+                refused(path, "refused" if reason is None else f"refused with failure reason {reason:04X}")
+            else:
+                arrived(path, None)
+
+
+def parse_destination(
+    text: str,
+    own_aet: str,
+    *,
+    tls: Callable[[], ssl.SSLContext],
+    verify: Path | None = None,
+    certificate: tuple[Path, Path] | None = None,
+    on_commitment: Callable[[evt.Event], tuple[int, Dataset | None]] | None = None,
+) -> Destination:
+    """Understand what a person calls a destination.
+
+    Args:
+        text: dicom://AET@host:port, dicoms:// for TLS, or the http(s):// URL of a DICOMweb service.
+        own_aet: AE title of the node.
+        tls: gives the context for dicoms.
+        verify: see `WebDestination`.
+        certificate: likewise.
+        on_commitment: see `DicomDestination`.
+
+    Returns:
+        The destination.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme in ("http", "https") and parts.hostname:
+        if parts.username or parts.password:
+            problem = "holds a password, which any user of this machine could read; put it into ~/.netrc instead"
+            raise InputError("--destination", [problem])
+        return WebDestination(text, verify=verify, certificate=certificate)
+    aet, _, _ = parts.netloc.rpartition("@")
+    if parts.scheme not in ("dicom", "dicoms") or not parts.hostname or not port or not is_aet(aet):
+        problem = "is no destination; give dicom://AET@host:port, dicoms://AET@host:port or https://host/dicom-web"
+        raise InputError("--destination", [problem])
+    context = tls() if parts.scheme == "dicoms" else None
+    return DicomDestination(aet, parts.hostname, port, own_aet, context, on_commitment)
+
+
+def is_aet(text: str) -> bool:
+    r"""Whether something can be an AE title (PS3.5 6.2).
+
+    Args:
+        text: up to 16 printable characters of ASCII, no backslash, not only spaces.
+
+    Example:
+        >>> is_aet("ORTHANC"), is_aet(""), is_aet("A" * 17), is_aet("A\\B")
+        (True, False, False, False)
+    """
+    return bool(re.fullmatch(r"[\x20-\x5B\x5D-\x7E]{1,16}", text) and text.strip())
