@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-EXTRAS := lite0,export,consensus,deidentify,test,docs
+EXTRAS := lite0,export,consensus,deidentify,engines,dicomweb,node,mlflow,test,docs
 
 DEPLOY      := $(VENV)-deploy
 DEPLOY_PINS := fetal_monai/apps/deploy/requirements.txt
@@ -93,7 +93,7 @@ wheel: ## Build wheel and source distribution into dist/, and check that PyPI wo
 lock: ## Write constraints.txt from a fresh environment with all extras
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet torch==2.13.0
-	build/lock/bin/python -m pip install --quiet --editable '.[$(EXTRAS),notebook]'
+	build/lock/bin/python -m pip install --quiet --editable '.[$(EXTRAS),lite1,lite2,video,jpegxl,notebook,federated,ray]'
 	(sed -n '/^#/p' constraints.txt; build/lock/bin/python -m pip freeze --exclude-editable \
 	  | sed -E 's/^torch==.*/torch==2.13.0/' | sort --ignore-case) > build/constraints.txt
 	mv build/constraints.txt constraints.txt
