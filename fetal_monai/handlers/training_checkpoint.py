@@ -85,7 +85,9 @@ class TrainingCheckpoint:
         scaler = getattr(engine, "scaler", None)  # MONAI's trainers make it when they run
         if scaler is not None and scaler.is_enabled():
             self.objects["scaler"] = scaler
-        self.start = self.start or describe_start(self.objects, engine.state.epoch_length, self.settings)
+        steps = getattr(engine, "accumulation_steps", 1)  # MONAI's trainers know it
+        settings = self.settings if steps == 1 else {**self.settings, "accumulate": steps}
+        self.start = self.start or describe_start(self.objects, engine.state.epoch_length, settings)
         if not self.path.exists():
             if self.resume:
                 logger.warning("%s does not exist yet: training starts from the beginning", self.path)

@@ -55,6 +55,29 @@ def full_float32() -> Iterator[None]:
                 _apply(_before)
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Let GPUs round the inputs of convolutions and products of matrices to TF32, or forbid it, for the whole process.
+
+    torch does so for convolutions alone, unless it is told otherwise. What predicts uses `full_float32` all the same.
+
+    Args:
+        allowed: whether.
+
+    Example:
+        >>> allow_tf32(False)
+        >>> torch.backends.cudnn.allow_tf32
+        False
+        >>> allow_tf32(True)
+    """
+    settings: list[Setting] = [(cudnn, "allow_tf32", allowed)]
+    if hasattr(cudnn, "conv"):
+        operations = (cudnn.conv, cudnn.rnn, cuda.matmul)
+        settings += [(operation, "fp32_precision", "tf32" if allowed else "ieee") for operation in operations]
+    else:
+        settings += [(cuda.matmul, "allow_tf32", allowed)]
+    _apply(settings)
+
+
 def _has_meaning(owner: Any, name: str) -> bool:
     try:
         getattr(owner, name)
