@@ -202,14 +202,15 @@ def _first_and_second_time(block: nn.Module) -> tuple[AbstractContextManager[Non
 @contextmanager
 def _unmoved_statistics(block: nn.Module) -> Iterator[None]:
     """Let BatchNorm go by its batch without counting it: it did so the first time."""
-    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training and m.track_running_stats]
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def _pad_by_image(module: nn.Module) -> None:

