@@ -85,7 +85,8 @@ def build(
     parser.update({"device": device, "class_counts": counts, "imports": imports, **changes})
     get = parser.get_parsed_content
     settings = {name: get(name) for name in SWITCHES}
-    allow_tf32(settings["tf32"])
+    if device.type == "cuda":
+        allow_tf32(settings["tf32"])
     torch.manual_seed(0)
     batch = make_batch(
         settings["batch_size"],

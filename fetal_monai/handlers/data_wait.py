@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from typing import Any
 
 from ignite.engine import Engine, Events
 from torch.utils.data import DataLoader
@@ -34,7 +35,7 @@ class DataWait:
         2
     """
 
-    def __init__(self, loader: DataLoader, *, share: float = 0.2, seconds: float = 10.0) -> None:
+    def __init__(self, loader: DataLoader[Any], *, share: float = 0.2, seconds: float = 10.0) -> None:
         self.loader = loader
         self.share = share
         self.seconds = seconds

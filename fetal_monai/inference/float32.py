@@ -67,15 +67,10 @@ def allow_tf32(allowed: bool) -> None:
         >>> allow_tf32(False)
         >>> torch.backends.cudnn.allow_tf32
         False
-        >>> allow_tf32(True)
+        >>> torch.backends.cudnn.allow_tf32 = True  # as it was; products of matrices are not rounded by default
     """
-    settings: list[Setting] = [(cudnn, "allow_tf32", allowed)]
-    if hasattr(cudnn, "conv"):
-        operations = (cudnn.conv, cudnn.rnn, cuda.matmul)
-        settings += [(operation, "fp32_precision", "tf32" if allowed else "ieee") for operation in operations]
-    else:
-        settings += [(cuda.matmul, "allow_tf32", allowed)]
-    _apply(settings)
+    cudnn.allow_tf32 = allowed  # the old settings: torch.compile reads them, and raises where only the new ones are set
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
 
 
 def _has_meaning(owner: Any, name: str) -> bool:

@@ -190,7 +190,7 @@ class EfficientNetBackbone(Recorded, EfficientNet):
     def _all_blocks(self, x: torch.Tensor) -> torch.Tensor:
         if not (self.checkpoint_activations and self.training and torch.is_grad_enabled()):
             return self._blocks(x)  # type: ignore[no-any-return]
-        for block in (block for stage in self._blocks for block in stage):
+        for block in (block for stage in self._blocks for block in stage.children()):
             x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_first_and_second_time, block))
         return x
 
