@@ -49,6 +49,7 @@ def test_accumulated_batches_are_one_large_batch(start, tmp_path):
     torch.testing.assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_the_same_and_saves_the_plain_network(start, tmp_path):
     """`aot_eager` goes all the way but for the C++ compiler, which not every machine has."""
     plain = losses(start(tmp_path / "plain", max_epochs=1))
@@ -61,6 +62,7 @@ def test_a_compiled_training_is_the_same_and_saves_the_plain_network(start, tmp_
     start(tmp_path / "compiled", max_epochs=2, resume=True).run()
 
 
+@pytest.mark.slow
 def test_channels_last_is_one_switch(start, tmp_path):
     flow = start(tmp_path / "last", max_epochs=1, channels_last=True)
     network = flow.parser.get_parsed_content("network")
@@ -77,6 +79,7 @@ def test_best_has_it_on(root):
     assert "network" not in recipe
 
 
+@pytest.mark.slow
 def test_recomputed_activations_end_in_the_same_network(start, tmp_path):
     kept = losses(start(tmp_path / "kept", max_epochs=1))
     again = losses(start(tmp_path / "again", max_epochs=1, checkpoint_activations=True))
@@ -95,6 +98,7 @@ def test_recomputing_what_cannot_be_is_refused(start, tmp_path):
     assert "only EfficientNets can recompute theirs" in str(find_user_error(caught.value))
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_a_fused_optimizer(start, tmp_path):
     """As when one that began on a GPU goes on on a CPU, or the other way round."""
     start(tmp_path / "plain", max_epochs=1).run()
@@ -117,6 +121,7 @@ def test_the_type_of_short_floats_is_one_switch(start, tmp_path):
         assert flow.parser.get_parsed_content(engine).non_blocking is False, "there is nothing to copy to on a CPU"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caches", [{"cache_rate": 0.0}, {"cache_rate": 0.0, "cache_dir": True}, {"cache_rate": 0.4}])
 def test_caches_change_nothing_of_a_training(start, tmp_path, caches):
     if "cache_dir" in caches:

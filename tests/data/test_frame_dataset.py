@@ -89,7 +89,7 @@ def ours(caplog) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.name.startswith("fetal_monai")]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_epochs_are_the_same_with_and_without_caches(items, tmp_path, workers):
     """Without: MONAI's own chain; the second epoch of each cache comes out of it, the last ones from a former run."""
     plain = epochs(items, workers)
