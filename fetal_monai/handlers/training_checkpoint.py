@@ -131,7 +131,7 @@ class TrainingCheckpoint:
             for name in sorted(other_parts)
         ]
         before = checkpoint.get(START) or guess_start(checkpoint, self.objects)
-        names = before.keys() & self.start.keys()
+        names = (before.keys() | {"accumulate"}) & self.start.keys()  # former versions never did
         if START in checkpoint:  # options come and go with torch's versions, settings with the configuration alone
             names |= {name for name in before.keys() ^ self.start.keys() if name.isidentifier()}
         for name in sorted(names - other_parts):
