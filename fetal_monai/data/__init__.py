@@ -10,7 +10,14 @@ from fetal_monai.utils.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from fetal_monai.data.checks import check_headers
+    from fetal_monai.data.frame_dataset import FrameDataset
 
-__all__ = ["check_headers", "class_counts", "list_frames", "load_datalists", "read_annotations"]
+__all__ = ["FrameDataset", "check_headers", "class_counts", "list_frames", "load_datalists", "read_annotations"]
 
-__getattr__ = lazy_attributes(__name__, {"check_headers": "fetal_monai.data.checks:check_headers"})
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "FrameDataset": "fetal_monai.data.frame_dataset:FrameDataset",
+        "check_headers": "fetal_monai.data.checks:check_headers",
+    },
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from os import PathLike, fspath
 from typing import Any
 
@@ -45,6 +46,11 @@ class UltrasoundReader(ImageReader):
         self._decoder = IsolatedDecoder() if isolated else None
         self._limits = limits
         self._identifiers = identifiers
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What decides what comes out, for caches: the limits, and whether the patient may be named."""
+        return {"class": type(self).__qualname__, "limits": asdict(self._limits), "identifiers": self._identifiers}
 
     def verify_suffix(self, filename: Sequence[str | PathLike[str]] | str | PathLike[str]) -> bool:
         """Whether to try a file: always, for DICOM files often have no suffix."""

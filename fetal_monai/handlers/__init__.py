@@ -1,5 +1,6 @@
 """Ignite handlers that MONAI and ignite lack."""
 
+from fetal_monai.handlers.data_wait import DataWait
 from fetal_monai.handlers.deferred_reweighting import DeferredReweighting
 from fetal_monai.handlers.early_stop import EarlyStop
 from fetal_monai.handlers.evaluation_writer import EvaluationWriter
@@ -17,6 +18,7 @@ from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
 from fetal_monai.handlers.weight_average import WeightAverage
 
 __all__ = [
+    "DataWait",
     "DeferredReweighting",
     "EarlyStop",
     "EvaluationWriter",

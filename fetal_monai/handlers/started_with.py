@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 EPOCH_LENGTH = "epoch_length"
+# How a step is computed, and not what it is: a training may go on on another device.
+_NO_MATTER = {"fused", "foreach", "capturable"}
 _PLAIN = (str, int, float, bool, type(None))
 # A schedule's state also says how far it is, and repeats the optimizer's rates.
 _NO_OPTIONS = {"last_epoch", "base_lrs", "_last_lr", "_step_count", "_is_initial", "_get_lr_called_within_step"}
@@ -75,7 +77,7 @@ def guess_start(checkpoint: Mapping[str, Any], objects: Mapping[str, Any]) -> di
 
 
 def _group_options(group: Mapping[str, Any]) -> dict[str, Any]:
-    options = {key: value for key, value in group.items() if key not in {"params", "initial_lr"}}
+    options = {key: value for key, value in group.items() if key not in {"params", "initial_lr", *_NO_MATTER}}
     if "initial_lr" in group:  # a schedule has noted it before it changed the rate
         options["lr"] = group["initial_lr"]
     return options

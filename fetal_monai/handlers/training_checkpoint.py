@@ -91,7 +91,9 @@ class TrainingCheckpoint:
         scaler = getattr(engine, "scaler", None)  # MONAI's trainers make it when they run
         if scaler is not None and scaler.is_enabled():
             self.objects["scaler"] = scaler
-        self.start = self.start or describe_start(self.objects, engine.state.epoch_length, self.settings)
+        steps = getattr(engine, "accumulation_steps", 1)  # MONAI's trainers know it
+        settings = self.settings if steps == 1 else {**self.settings, "accumulate": steps}
+        self.start = self.start or describe_start(self.objects, engine.state.epoch_length, settings)
         if not self._exists():
             if self.resume:
                 logger.warning("%s does not exist yet: training starts from the beginning", self.path)
@@ -149,7 +151,7 @@ class TrainingCheckpoint:
             for name in sorted(other_parts)
         ]
         before = checkpoint.get(START) or guess_start(checkpoint, self.objects)
-        names = before.keys() & self.start.keys()
+        names = (before.keys() | {"accumulate"}) & self.start.keys()  # former versions never did
         if START in checkpoint:  # options come and go with torch's versions, settings with the configuration alone
             names |= {name for name in before.keys() ^ self.start.keys() if name.isidentifier()}
         for name in sorted(names - other_parts):

@@ -55,6 +55,24 @@ def full_float32() -> Iterator[None]:
                 _apply(_before)
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Let GPUs round the inputs of convolutions and products of matrices to TF32, or forbid it, for the whole process.
+
+    torch does so for convolutions alone, unless it is told otherwise. What predicts uses `full_float32` all the same.
+
+    Args:
+        allowed: whether.
+
+    Example:
+        >>> allow_tf32(False)
+        >>> torch.backends.cudnn.allow_tf32
+        False
+        >>> torch.backends.cudnn.allow_tf32 = True  # as it was; products of matrices are not rounded by default
+    """
+    cudnn.allow_tf32 = allowed  # the old settings: torch.compile reads them, and raises where only the new ones are set
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+
+
 def _has_meaning(owner: Any, name: str) -> bool:
     try:
         getattr(owner, name)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from monai.networks.nets import EfficientNet
 from monai.networks.nets.efficientnet import MBConvBlock, _round_filters, _round_repeats
 from torch import nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
+from torch.utils.checkpoint import checkpoint
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.networks.errors import unknown_backbone
@@ -109,6 +114,8 @@ class EfficientNetBackbone(Recorded, EfficientNet):
     Attributes:
         architecture: the name under which weights are published, such as "efficientnet-b0".
         out_channels: channels of the feature map, such as 1280 for B0 and 2304 for B6.
+        checkpoint_activations: in training, keep what goes into each block and compute the rest again when gradients
+            need it: less than half of what is kept, for more time. Gradients and BatchNorm statistics stay the same.
 
     Raises:
         FetalMonaiError: if `variant` is unknown, or another argument out of range.
@@ -148,6 +155,7 @@ class EfficientNetBackbone(Recorded, EfficientNet):
             drop_connect_rate=drop_connect_rate,
         )
         self.architecture = f"efficientnet-{variant}"
+        self.checkpoint_activations = False
         self.out_channels: int = self._fc.in_features
         del self._fc, self._dropout, self._avg_pooling
         # MONAI's memory-efficient swish cannot be scripted, and torch's own SiLU is as frugal.
@@ -174,9 +182,35 @@ class EfficientNetBackbone(Recorded, EfficientNet):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map float (B, in_channels, H, W) to (B, out_channels, ceil(H / 32), ceil(W / 32))."""
         x = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(image))))
-        x = self._blocks(x)
+        x = self._blocks(x) if is_scripting() else self._all_blocks(x)
         features: torch.Tensor = self._swish(self._bn1(self._conv_head(self._conv_head_padding(x))))
         return features
+
+    @torch.jit.unused
+    def _all_blocks(self, x: torch.Tensor) -> torch.Tensor:
+        if not (self.checkpoint_activations and self.training and torch.is_grad_enabled()):
+            return self._blocks(x)  # type: ignore[no-any-return]
+        for block in (block for stage in self._blocks for block in stage.children()):
+            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_first_and_second_time, block))
+        return x
+
+
+def _first_and_second_time(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _unmoved_statistics(block)
+
+
+@contextmanager
+def _unmoved_statistics(block: nn.Module) -> Iterator[None]:
+    """Let BatchNorm go by its batch without counting it: it did so the first time."""
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def _pad_by_image(module: nn.Module) -> None:

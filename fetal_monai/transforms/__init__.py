@@ -3,7 +3,7 @@
 from fetal_monai.transforms.attenuation import RandDepthGaind, RandShadowd
 from fetal_monai.transforms.augment import RandColorJitterd, RandCropByAread, RandGrayscaled
 from fetal_monai.transforms.banner import MaskBannerd, mask_banner
-from fetal_monai.transforms.dual_resolution import DualResolutiond
+from fetal_monai.transforms.dual_resolution import DualResolutiond, leave_shallow_to_network
 from fetal_monai.transforms.regions import CropToRegiond, MaskOutsideRegionsd
 from fetal_monai.transforms.resize import ResizeFramed, resize_frame
 from fetal_monai.transforms.screen_marks import RandScreenMarksd
@@ -20,6 +20,7 @@ __all__ = [
     "RandScreenMarksd",
     "RandShadowd",
     "ResizeFramed",
+    "leave_shallow_to_network",
     "mask_banner",
     "resize_frame",
 ]

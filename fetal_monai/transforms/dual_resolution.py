@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from fetal_monai.transforms.resize import interleaved, planar, resize_frame
-from fetal_monai.utils.serialization import Recorded
+from fetal_monai.utils.serialization import Recorded, rebuild
 from fetal_monai.utils.shallow_view import shallow_view
 
 SHALLOW_POSTFIX = "_shallow"
@@ -106,5 +106,33 @@ class DualResolutiond(Recorded, MapTransform):
                 )
         return result
 
+    def without_shallow(self) -> DualResolutiond:
+        """The same, but for the shallow view, which is not made."""
+        return rebuild({**self.config, "shallow_size": None})  # type: ignore[no-any-return]
+
     def _view(self, frame: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         return standardise(resize_frame(frame, size, antialias=self.antialias), self.mean, self.std)
+
+
+def leave_shallow_to_network(views: Sequence[Any]) -> list[Any]:
+    """Take out of a loader's transforms what the network does to the same end, once for a batch and on its own device.
+
+    A network that is given the detailed view alone derives the shallow one by the function that is used here, so that
+    nothing else changes. A shallow view that is made from the frame stays.
+
+    Args:
+        views: transforms; they are not changed.
+
+    Returns:
+        The transforms, those in the place of a `DualResolutiond` with `shallow_from="detailed"` without shallow view.
+
+    Example:
+        >>> views = [DualResolutiond("image", (528, 528), (224, 224), shallow_from="detailed")]
+        >>> frame = {"image": torch.zeros(3, 852, 1136, dtype=torch.uint8)}
+        >>> list(views[0](frame)), list(leave_shallow_to_network(views)[0](frame))
+        (['image', 'image_shallow'], ['image'])
+    """
+    return [
+        view.without_shallow() if isinstance(view, DualResolutiond) and view.shallow_from == "detailed" else view
+        for view in views
+    ]

@@ -20,6 +20,7 @@ OTHER_OPTIONS = [
     ),
     ({"batch_size": 4}, "epoch_length: 4 in the checkpoint, 8 in this run (iterations of an epoch: the batch size or"),
     ({"learning_rate": 5e-4}, "optimizer[0].lr: 0.0001 in the checkpoint, 0.0005 in this run; give the options of the"),
+    ({"accumulate": 2}, "accumulate: none in the checkpoint, 2 in this run; give the options of the first"),
     (
         {"lr_scheduler": None},
         "lr_scheduler: one in the checkpoint, none in this run; give the options of the first",

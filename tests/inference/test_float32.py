@@ -11,7 +11,7 @@ from torch.backends import cuda, cudnn
 
 from fetal_monai.dicom import index_dicom
 from fetal_monai.inference import Predictor
-from fetal_monai.inference.float32 import Float32Inferer, full_float32
+from fetal_monai.inference.float32 import Float32Inferer, allow_tf32, full_float32
 
 
 def settings() -> dict[str, object]:
@@ -115,3 +115,20 @@ def test_settings_of_single_operations_are_kept(before):
     finally:
         cudnn.conv.fp32_precision = old
     assert settings() == before
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_one_switch_and_means_nothing_within_full_float32(allowed):
+    before = settings()
+    try:
+        allow_tf32(allowed)
+        chosen = settings()
+        assert chosen["legacy"] is allowed
+        assert chosen["matmul"] == ("high" if allowed else "highest")
+        assert {chosen.get(name, "tf32") for name in ("conv", "product")} <= {"tf32" if allowed else "ieee", "none"}
+        with full_float32():
+            assert exact(settings())
+        assert settings() == chosen
+    finally:
+        cudnn.allow_tf32 = before["legacy"]
+        torch.set_float32_matmul_precision(str(before["matmul"]))

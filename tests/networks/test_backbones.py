@@ -105,3 +105,38 @@ def test_first_stages_keep_their_statistics_and_learn_all_the_same(stages):
             assert not torch.equal(value, before[key]), key
     with pytest.raises(FetalMonaiError, match="frozen_norm_stages is 9; it must be between 0 and 8"):
         EfficientNetBackbone("lite0", frozen_norm_stages=9)
+
+
+@pytest.mark.parametrize("resting", [0, 3])
+def test_recomputed_activations_give_the_same_gradients_and_statistics(resting):
+    """Stochastic depth included: it drops the same blocks the second time."""
+    torch.manual_seed(0)
+    backbone = EfficientNetBackbone("b0", frozen_norm_stages=resting).train()
+    start = {name: value.clone() for name, value in backbone.state_dict().items()}
+    image = torch.rand(2, 3, 64, 64)
+    found = []
+    for checkpointed in (False, True):
+        backbone.load_state_dict(start)
+        backbone.zero_grad()
+        backbone.checkpoint_activations = checkpointed
+        saved = [0]
+
+        def count(tensor, saved=saved):
+            saved[0] += tensor.numel()
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            features = backbone(image)
+        features.square().mean().backward()
+        gradients = [parameter.grad.clone() for parameter in backbone.parameters()]
+        found.append((features, gradients, {k: v.clone() for k, v in backbone.state_dict().items()}, saved[0]))
+    (kept, kept_gradients, kept_state, kept_size), (again, gradients, state, size) = found
+    assert torch.equal(again, kept)
+    for ours, theirs in zip(gradients, kept_gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-8)
+    for name, value in kept_state.items():
+        assert torch.equal(state[name], value), name
+    assert state["_bn0.num_batches_tracked"] == (0 if resting else 1)
+    assert size < kept_size / 2
+    assert torch.jit.script(backbone.eval())(image).shape == (2, 1280, 2, 2)

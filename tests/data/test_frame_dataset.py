@@ -1,0 +1,313 @@
+"""The caches change how long an epoch takes, and nothing of what comes out of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from monai.data import DataLoader, MetaTensor
+from monai.transforms import Compose, Lambdad, LoadImaged, RandAxisFlipd, ScaleIntensityd
+
+from fetal_monai.data import FrameDataset, list_frames
+from fetal_monai.data import frame_store as module
+from fetal_monai.data.frame_store import TAG, FrameStore
+from fetal_monai.data.transform_records import describe_transforms
+from fetal_monai.dicom import FrameRef, Limits, UltrasoundReader
+from fetal_monai.errors import FetalMonaiError, InputError, find_user_error
+from fetal_monai.transforms import DualResolutiond, MaskBannerd, RandCropByAread, ResizeFramed
+
+
+def load(**options: Any) -> LoadImaged:
+    return LoadImaged("image", reader=UltrasoundReader(**options), dtype=np.uint8, expanduser=False)
+
+
+def prefix(size=(180, 240), fraction=0.08, **options: Any) -> list[Any]:
+    return [
+        load(**options),
+        ResizeFramed("image", size=size, only_shrink=True),
+        MaskBannerd("image", fraction=fraction),
+    ]
+
+
+def chain(first: list[Any] | None = None) -> Compose:
+    return Compose(
+        [
+            *(first or prefix()),
+            RandCropByAread("image", prob=0.5, scale=(0.8, 1.0), aspect=(0.9, 1.2)),
+            RandAxisFlipd("image", prob=0.7),
+            DualResolutiond("image", detailed_size=(48, 64), shallow_size=(32, 32), shallow_from="detailed"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def items(phantom):
+    """Stills and frames of clips, JPEG and RGB, each with a label."""
+    frames = list_frames(phantom)
+    chosen = [item for item in frames if item["frame"] == -1][:8] + [item for item in frames if item["frame"] >= 0][:8]
+    return [{**item, "label": number} for number, item in enumerate(chosen)]
+
+
+class Sized(LoadImaged):
+    """Adds to an item what is no frame."""
+
+    def __call__(self, data, reader=None):
+        result = super().__call__(data, reader)
+        return {**result, "size": tuple(result["image"].shape)}
+
+
+def epochs(items, workers=0, count=2, **caches: Any) -> list[dict[str, Any]]:
+    """The batches of some epochs, seeded."""
+    transform = chain()
+    frames = FrameDataset(items, transform, kept=3, progress=False, **caches)
+    batches = []
+    for epoch in range(count):
+        torch.manual_seed(epoch)
+        transform.set_random_state(epoch)
+        batches += list(DataLoader(frames, batch_size=5, shuffle=True, num_workers=workers))
+    return batches
+
+
+def assert_same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
+    for ours, theirs in zip(one, other, strict=True):
+        assert ours.keys() == theirs.keys()
+        assert torch.equal(ours["label"], theirs["label"])
+        for key in ("image", "image_shallow"):
+            assert type(ours[key]) is torch.Tensor
+            assert torch.equal(ours[key], theirs[key])
+
+
+def ours(caplog) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name.startswith("fetal_monai")]
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_epochs_are_the_same_with_and_without_caches(items, tmp_path, workers):
+    """Without: MONAI's own chain; the second epoch of each cache comes out of it, the last ones from a former run."""
+    plain = epochs(items, workers)
+    half = epochs(items, workers, cache_rate=0.5)
+    disk = [epochs(items, workers, cache_dir=tmp_path / "cache") for _ in range(2)]
+    both = epochs(items, workers, cache_dir=tmp_path / "cache", cache_rate=0.5)
+    for cached in (half, *disk, both):
+        assert_same(plain, cached)
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == len(items)
+
+
+def test_items_are_what_the_chain_alone_makes(items):
+    transform = chain()
+    frames = FrameDataset(items, transform, kept=3, cache_rate=0.5, progress=False)
+    for index in (0, 9, -1):
+        transform.set_random_state(index % 7)
+        expected = transform(dict(items[index]))
+        transform.set_random_state(index % 7)
+        found = frames[index]
+        assert found.keys() == expected.keys()
+        assert torch.equal(found["image"], expected["image"].as_tensor())
+        assert torch.equal(found["image_shallow"], expected["image_shallow"])
+
+
+def test_nothing_is_decoded_a_second_time(items, tmp_path, monkeypatch):
+    epochs(items, cache_dir=tmp_path, count=1)
+    monkeypatch.setattr(UltrasoundReader, "get_data", None)
+    assert len(epochs(items, cache_dir=tmp_path)) == 8
+    with pytest.raises(RuntimeError):
+        epochs(items)
+
+
+def test_a_corrected_label_is_used_at_once(items, tmp_path):
+    FrameDataset(items, chain(), kept=3, cache_dir=tmp_path, progress=False)[0]
+    corrected = [{**items[0], "label": 99}]
+    assert FrameDataset(corrected, chain(), kept=3, cache_dir=tmp_path, progress=False)[0]["label"] == 99
+
+
+def test_random_transforms_are_never_kept(items):
+    frames = FrameDataset(items[:1], chain(), kept=6, cache_rate=1.0, progress=False)
+    assert frames.kept == 3
+    assert len({frames[0]["image"].sum().item() for _ in range(20)}) > 1
+
+
+OTHERS = {
+    "size": prefix(size=(90, 120)),
+    "banner": prefix(fraction=0.2),
+    "limits": prefix(limits=Limits(max_frames=7)),
+    "one less": prefix()[:2],
+    "another order": [prefix()[0], *prefix()[:0:-1]],
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_preprocessing_is_another_cache(items, tmp_path, other):
+    epochs(items[:3], cache_dir=tmp_path, count=1)
+    first = OTHERS[other]
+    changed = FrameDataset(items[:3], chain(first), kept=len(first), cache_dir=tmp_path, progress=False)
+    assert changed.store is not None
+    assert changed.store.load(changed.store.place(items[0]["image"])) is None
+    same = FrameStore(tmp_path, describe_transforms(prefix()))
+    assert same.load(same.place(items[0]["image"])) is not None
+
+
+def test_another_version_of_a_decoder_is_another_cache(monkeypatch):
+    before = describe_transforms(prefix())
+    assert before == describe_transforms(prefix(isolated=True)), "where it is decoded is no matter"
+    monkeypatch.setattr("importlib.metadata.version", lambda package: f"{package} 0")
+    assert before != describe_transforms(prefix())
+
+
+def test_a_file_that_changes_is_decoded_again(phantom, items, tmp_path):
+    """Also between two epochs, and where its size stays the same."""
+    still = next(item for item in items if item["frame"] == -1)
+    path = Path(shutil.copy(still["image"].path, tmp_path / "a.dcm"))
+    frames = FrameDataset(
+        [{"image": FrameRef(str(path))}], Compose(prefix()), kept=3, cache_dir=tmp_path / "cache", progress=False
+    )
+    before = frames[0]["image"]
+    data = pydicom.dcmread(next(other for other in items if other["frame"] == -1 and other is not still)["image"].path)
+    data.save_as(path)
+    os.utime(path, ns=(1, 1))
+    assert not torch.equal(before, frames[0]["image"])
+    stamped = frames[0]["image"]
+    os.utime(path, ns=(2, 2))
+    assert torch.equal(stamped, frames[0]["image"])
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 3
+
+
+def test_frames_of_one_clip_do_not_stand_in_for_each_other(items, tmp_path):
+    clip = [item for item in items if item["frame"] >= 0][:3]
+    epochs(clip, cache_dir=tmp_path, count=1)
+    assert_same(epochs(clip), epochs(clip, cache_dir=tmp_path))
+    assert len(list(tmp_path.rglob("*.npy"))) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "zeros", "one bit", "a pickle"])
+def test_a_damaged_file_is_made_again(items, tmp_path, damage, caplog):
+    plain = epochs(items[:1])
+    epochs(items[:1], cache_dir=tmp_path, count=1)
+    (path,) = tmp_path.rglob("*.npy")
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[5000] ^= 16
+    damaged = {"cut off": whole[:-4000], "empty": b"", "zeros": bytes(len(whole)), "one bit": bytes(flipped)}
+    if damage == "a pickle":
+        np.save(path, np.array([items[0]], dtype=object), allow_pickle=True)
+    else:
+        path.write_bytes(damaged[damage])
+    assert_same(plain, epochs(items[:1], cache_dir=tmp_path))
+    assert "is made again" in caplog.text
+    assert path.read_bytes() == whole
+
+
+def test_processes_may_share_a_folder(items, tmp_path):
+    """Several at once, none of which finds a frame stored: whoever comes last replaces a file by its equal."""
+    plain = epochs(items[:4], count=1)
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: epochs(items[:4], count=1, workers=1, cache_dir=tmp_path / "new"), range(4)))
+    for run in runs:
+        assert sorted(run[0]["label"].tolist()) == sorted(plain[0]["label"].tolist())
+    files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert len(files) == 4 + 1, "no temporary files are left"
+    assert_same(plain, epochs(items[:4], count=1, cache_dir=tmp_path / "new"))
+
+
+def test_a_full_disk_is_named_once_and_training_goes_on(items, tmp_path, caplog, monkeypatch):
+    plain = epochs(items)
+    monkeypatch.setattr(module, "SPARE_BYTES", 1 << 62)
+    assert_same(plain, epochs(items, cache_dir=tmp_path))
+    (record,) = ours(caplog)
+    assert record.levelno == logging.WARNING
+    assert f"{tmp_path}: no more frames are cached here" in record.message
+    assert "training goes on" in record.message
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [TAG]
+
+
+def test_a_disk_that_fills_while_a_frame_is_written_leaves_nothing_of_it(items, tmp_path, caplog, monkeypatch):
+    def write_half(file, array):
+        file.write(array.tobytes()[:1000])
+        raise OSError(28, "No space left on device")
+
+    plain = epochs(items)
+    monkeypatch.setattr(module, "_write", write_half)
+    assert_same(plain, epochs(items, cache_dir=tmp_path))
+    assert len(ours(caplog)) == 1
+    assert "No space left on device" in caplog.text
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [TAG]
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        FrameStore(folder, "")
+    assert "or leave cache_dir out" in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_that_belongs_to_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("...")
+    assert "it holds other things, such as 'thesis.tex'; name a folder that is new" in refusal(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / TAG).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# of pip\n")
+    assert "it is a cache of something else" in refusal(other)
+    assert "it is a file" in refusal(tmp_path / "thesis.tex")
+    assert "it cannot be used" in refusal(tmp_path / "thesis.tex" / "cache")
+
+
+def test_a_folder_without_the_right_to_write_is_read(items, tmp_path, caplog, monkeypatch):
+    plain = epochs(items)
+    epochs(items[:5], cache_dir=tmp_path, count=1)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+    assert_same(plain, epochs(items, cache_dir=tmp_path))
+    (record,) = ours(caplog)
+    assert record.message == f"{tmp_path}: it may only be read: frames that it lacks are decoded in each epoch"
+    assert len(list(tmp_path.rglob("*.npy"))) == 5
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
+    def deny(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", deny)
+    assert "it cannot be used (Permission denied); name a folder that is yours" in refusal(tmp_path / "new")
+
+
+def test_only_frames_are_kept_on_disk(items, tmp_path):
+    scaled = Compose([load(), ScaleIntensityd("image")])
+    with pytest.raises(FetalMonaiError, match=r"preprocessing makes float32 of shape \(3, 240, 320\), and only uint8"):
+        FrameDataset(items, scaled, kept=2, cache_dir=tmp_path, progress=False)[0]
+    in_memory = FrameDataset(items[:1], scaled, kept=2, cache_rate=1.0, progress=False)
+    assert torch.equal(in_memory[0]["image"], scaled(items[0])["image"].as_tensor())
+
+
+def test_a_chain_that_adds_to_the_items_is_refused_on_disk(items, tmp_path):
+    chain = Compose([Sized("image", reader=UltrasoundReader(), dtype=np.uint8, expanduser=False)])
+    with pytest.raises(FetalMonaiError, match="preprocessing adds size to an item"):
+        FrameDataset(items, chain, kept=1, cache_dir=tmp_path, progress=False)[0]
+    assert FrameDataset(items[:1], chain, kept=1, cache_rate=1.0, progress=False)[0]["size"] == (3, 240, 320)
+
+
+def test_what_cannot_be_told_apart_is_refused_on_disk(items, tmp_path):
+    darker = Compose([load(), Lambdad("image", func=lambda frame: frame // 2)])
+    with pytest.raises(FetalMonaiError, match=r"a cache on disk cannot tell whether it is still the same.*cache_dir"):
+        FrameDataset(items, darker, kept=2, cache_dir=tmp_path, progress=False)
+    assert FrameDataset(items[:1], darker, kept=2, cache_rate=1.0, progress=False)[0]["image"].max() < 128
+
+
+def test_a_missing_file_is_named_as_without_a_cache(tmp_path):
+    frames = FrameDataset(
+        [{"image": FrameRef(str(tmp_path / "gone.dcm"))}], chain(), kept=3, cache_dir=tmp_path / "cache", progress=False
+    )
+    with pytest.raises(RuntimeError) as caught:
+        frames[0]
+    assert str(find_user_error(caught.value)).startswith(f"{tmp_path / 'gone.dcm'}: ")
+
+
+def test_metadata_end_with_the_frames(items):
+    assert isinstance(Compose(prefix())(dict(items[0]))["image"], MetaTensor)
+    assert type(FrameDataset(items, chain(), kept=3)[0]["image"]) is torch.Tensor
