@@ -60,6 +60,7 @@ def make_site(
     out = Path(out).resolve()
     settings = {
         **(options or {}),
+        "compile": False,  # MonaiAlgo would find the compiled network, whose weights have other names
         "dataset_dir": str(Path(data).resolve()),
         "ckpt_dir": str(out / "model"),
         "output_dir": str(out / "eval"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -32,11 +33,13 @@ def bfloat16_pays(device: torch.device) -> bool:
 class AutocastInferer(Inferer):
     """Run a network in bfloat16 where autocast deems it safe, and give its logits in float32; for `train#inferer`.
 
-    Weights, optimizer and loss stay in float32. On a CPU with AVX-512's bfloat16 a training step of EfficientNet-Lite0
-    takes two thirds of the time (docs/accuracy.md). Validation and everything that predicts stay in float32.
+    On a GPU the trainer's own switch decides (`amp`, `amp_dtype`). Weights, optimizer and loss stay in float32. On a
+    CPU with AVX-512's bfloat16 a training step of EfficientNet-Lite0 takes two thirds of the time (docs/accuracy.md).
+    Validation and everything that predicts stay in float32.
 
     Args:
-        enabled: False runs the network as it is; None asks `bfloat16_pays` about the images' device.
+        enabled: False runs the network as it is; None asks `bfloat16_pays` about a CPU, and on a GPU leaves it to the
+            trainer.
 
     Example:
         >>> network = torch.nn.Linear(8, 2)
@@ -56,9 +59,14 @@ class AutocastInferer(Inferer):
             *args: further arguments of the network, such as the coarse view.
             **kwargs: likewise.
         """
-        enabled = bfloat16_pays(inputs.device) if self.enabled is None else self.enabled
+        enabled = self.enabled
+        if enabled is None and inputs.device.type == "cpu":
+            enabled = bfloat16_pays(inputs.device)
         # Metadata would be carried through every layer.
         views = [view.as_tensor() if isinstance(view, MetaTensor) else view for view in (inputs, *args)]
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled):
+        asked = (
+            nullcontext() if enabled is None else torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled)
+        )
+        with asked:
             output = network(*views, **kwargs)
         return output.float() if isinstance(output, torch.Tensor) else type(output)(item.float() for item in output)

@@ -12,6 +12,7 @@ from monai.networks.nets import EfficientNet
 from monai.networks.nets.efficientnet import MBConvBlock, _round_filters, _round_repeats
 from torch import nn
 from torch.jit import is_scripting  # type: ignore[attr-defined]
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from fetal_monai.errors import FetalMonaiError
@@ -170,12 +171,12 @@ class EfficientNetBackbone(Recorded, EfficientNet):
                     # TorchScript compiles the branch that `has_se` skips, so it must find the names.
                     for name in ("adaptpool", "reduce", "expand", "reduce_padding", "expand_padding"):
                         block.register_module(f"_se_{name}", nn.Identity())
-        self._resting = [self._bn0, *self._blocks][:frozen_norm_stages]
+        self._frozen_norm_stages = frozen_norm_stages
 
     def train(self, mode: bool = True) -> EfficientNetBackbone:
         """Switch to training or evaluation; stages that keep their statistics stay in evaluation."""
         super().train(mode)
-        for stage in self._resting:
+        for stage in [self._bn0, *self._blocks][: self._frozen_norm_stages]:  # SyncBatchNorm may have taken places
             stage.train(False)
         return self
 
@@ -202,10 +203,12 @@ def _first_and_second_time(block: nn.Module) -> tuple[AbstractContextManager[Non
 @contextmanager
 def _unmoved_statistics(block: nn.Module) -> Iterator[None]:
     """Let BatchNorm go by its batch without counting it: it did so the first time."""
-    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.training]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()  # SyncBatchNorm insists on one
     try:
         yield
     finally:

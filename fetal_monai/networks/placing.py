@@ -15,6 +15,7 @@ def place_network(
     *,
     channels_last: bool = False,
     checkpoint_activations: bool = False,
+    compiled: bool = False,
 ) -> nn.Module:
     """Move a network to a device, in the layout and with the economies that its training is to have.
 
@@ -23,12 +24,13 @@ def place_network(
         device: where to.
         channels_last: keep the channels of a pixel side by side in memory, as tensor cores and oneDNN want them.
         checkpoint_activations: see `EfficientNetBackbone.checkpoint_activations`.
+        compiled: whether it is to be compiled, which rules the former out.
 
     Returns:
         The network.
 
     Raises:
-        FetalMonaiError: if activations are to be recomputed and no backbone can do so.
+        FetalMonaiError: if activations are to be recomputed and no backbone can do so, or not when compiled.
 
     Example:
         >>> network = place_network(nn.Conv2d(3, 8, 3), "cpu", channels_last=True)
@@ -40,6 +42,11 @@ def place_network(
         raise FetalMonaiError(
             "checkpoint_activations is true, but only EfficientNets can recompute theirs and this network has none; "
             "leave it out, or choose another network"
+        )
+    if checkpoint_activations and compiled:
+        raise FetalMonaiError(
+            "compile and checkpoint_activations are both true, and torch.compile cannot recompute activations as "
+            "BatchNorm's statistics need it; leave one of the two out"
         )
     for backbone in backbones:
         backbone.checkpoint_activations = checkpoint_activations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+JOURNALS = ".journal"
+"""Folder of the journals of parts that are not done, in the folder of the parts."""
+
 DEATHS = 2
 """How often a worker has to die at a file, with no other at hand, for the file to be given up."""
 

@@ -19,10 +19,11 @@ import numpy as np
 from fetal_monai.errors import FetalMonaiError, InputError, find_user_error
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.results.folder import to_json
+from fetal_monai.shards.journal import JOURNALS
 from fetal_monai.shards.listing import list_parts
 from fetal_monai.shards.packages import package
 from fetal_monai.shards.table import NOTES, Counts, claim, done_files, schema
-from fetal_monai.shards.worker import JOURNALS, PartClassifier
+from fetal_monai.shards.worker import PartClassifier
 
 _TINY_BLOCK = 1  # each part travels by itself, so that Ray Data lists no further ahead than workers can take
 
@@ -97,7 +98,7 @@ def predict_to_shards(
         known = Path(notes) / "done.npy"
         np.save(known, done)
         gpus = int(ray.cluster_resources().get("GPU", 0))
-        where = device or ("cuda" if gpus else "cpu")
+        where = device or ("cuda" if gpus and engine in {"auto", "torch"} else "cpu")  # other engines are for CPUs
         pool = size or (gpus if where != "cpu" and gpus else int(ray.cluster_resources().get("CPU", 1))) or 1
         dataset = ray.data.from_items([{"inputs": given, "done": str(known)}]).map_batches(
             _list, batch_size=None, num_cpus=0

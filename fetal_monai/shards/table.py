@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import Prediction
+from fetal_monai.shards.journal import JOURNALS
 from fetal_monai.shards.listing import digest, source_of
 from fetal_monai.shards.packages import package
 from fetal_monai.utils.files import atomic_path, write_json
@@ -202,6 +203,7 @@ def claim(out: str | PathLike[str], content: dict[str, Any], *, overwrite: bool)
         if overwrite:
             for old in [path, *folder.glob("part-*.parquet")]:
                 old.unlink(missing_ok=True)
+            shutil.rmtree(folder / JOURNALS, ignore_errors=True)  # or a file that was given up would stay so
         if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
             problem = "holds predictions of another model; name another folder, or use --overwrite to begin anew"
             raise InputError(path, [problem])

@@ -17,12 +17,9 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference.discover import judge, judge_named
 from fetal_monai.inference.prediction import ReadFailure
 from fetal_monai.inference.predictor import Predictor
-from fetal_monai.shards.journal import DEATHS, Journal
+from fetal_monai.shards.journal import DEATHS, JOURNALS, Journal
 from fetal_monai.shards.listing import Part
 from fetal_monai.shards.table import FAILED, PASSED_OVER, Counts, Row, count, row_of, row_without_image, write_part
-
-JOURNALS = ".journal"
-"""Folder of the journals of parts that are not done, in the folder of the parts."""
 
 
 class PartClassifier:

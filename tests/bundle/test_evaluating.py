@@ -35,6 +35,9 @@ def test_an_averaged_model_is_evaluated_with_its_out_of_distribution_score(
     metrics = json.loads((tmp_path / "eval/metrics.json").read_text())
     assert all(item.ood_score > 0 for item in found)
     assert metrics["out_of_distribution"]["flagged"] == pytest.approx(np.mean([f.out_of_distribution for f in found]))
+    report = (tmp_path / "eval/report.html").read_text()
+    assert "Not shown" not in report
+    assert report.count("data:image/jpeg") > 1
 
 
 def test_without_training_images_there_is_no_score_and_a_word_about_it(start, phantom, averaged, tmp_path, capfd):

@@ -135,7 +135,17 @@ def test_no_overlay_touches_what_a_run_uses(root):
         return parser.get()
 
     plain = parse()
-    used = ["read_and_prepare", "dataset", "dataloader", "inferer", "postprocessing", "handlers", "evaluator", "run"]
+    used = [
+        "initialize",
+        "read_and_prepare",
+        "dataset",
+        "dataloader",
+        "inferer",
+        "postprocessing",
+        "handlers",
+        "evaluator",
+        "run",
+    ]
     for folder in ("datasets", "losses", "networks", "recipes"):
         for path in (root / "bundle/configs" / folder).glob("*.yaml"):
             config = parse(f"{folder}/{path.name}")

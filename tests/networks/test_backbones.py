@@ -14,8 +14,9 @@ from fetal_monai.networks import (
     MonaiBackbone,
     ResNetBackbone,
     SingleBranchClassifier,
+    place_network,
 )
-from fetal_monai.networks.efficientnet import SamePadding
+from fetal_monai.networks.efficientnet import SamePadding, _unmoved_statistics
 from fetal_monai.utils.serialization import rebuild
 
 
@@ -105,6 +106,25 @@ def test_first_stages_keep_their_statistics_and_learn_all_the_same(stages):
             assert not torch.equal(value, before[key]), key
     with pytest.raises(FetalMonaiError, match="frozen_norm_stages is 9; it must be between 0 and 8"):
         EfficientNetBackbone("lite0", frozen_norm_stages=9)
+
+
+def test_stages_rest_as_well_when_sync_batch_norm_takes_their_places():
+    backbone = torch.nn.SyncBatchNorm.convert_sync_batchnorm(
+        EfficientNetBackbone("lite0", frozen_norm_stages=2)
+    ).train()
+    assert not backbone._bn0.training
+    assert not any(module.training for module in backbone._blocks[0].modules())
+    assert backbone._blocks[1].training
+    block = backbone._blocks[1][0]
+    with _unmoved_statistics(block):  # its forward pass needs a GPU
+        norms = [module for module in block.modules() if isinstance(module, torch.nn.SyncBatchNorm)]
+        assert norms
+        assert all(norm.momentum == 0 and norm.num_batches_tracked is not None for norm in norms)
+
+
+def test_compiled_networks_do_not_recompute():
+    with pytest.raises(FetalMonaiError, match="compile and checkpoint_activations are both true"):
+        place_network(EfficientNetBackbone("lite0"), "cpu", checkpoint_activations=True, compiled=True)
 
 
 @pytest.mark.parametrize("resting", [0, 3])

@@ -209,8 +209,9 @@ class TestFolder:
         with pytest.raises(InputError, match="holds predictions of another model; name another folder"):
             claim(tmp_path / "out", {"model": 2}, overwrite=False)
         assert (tmp_path / "out/part-1.parquet").exists()
+        (tmp_path / "out/.journal").mkdir()
         claim(tmp_path / "out", {"model": 2}, overwrite=True)
-        assert not (tmp_path / "out/part-1.parquet").exists()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["archive.json"]
 
     def test_what_is_not_ours_stays(self, tmp_path):
         (tmp_path / "thesis.doc").write_text("the only copy")
