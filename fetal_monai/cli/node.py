@@ -23,6 +23,13 @@ def node(
             "stay in the storage folder."
         ),
     ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="For https: lines `user: ...` and `password: ...`, or `token: ...`. Else the environment counts, "
+            "FETAL_MONAI_DICOMWEB_USER and ..._PASSWORD, or ..._TOKEN; else ~/.netrc."
+        ),
+    ] = None,
     aet: Annotated[str, typer.Option(help="The AE title of the node.")] = "FETAL_MONAI",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 11112,
@@ -83,6 +90,7 @@ def node(
         quiet=quiet,
         limits=NodeLimits(max_object * _MIB, max_objects, max_associations, reserve * _MIB),
         tls=TlsFiles(tls_certificate, tls_key, tls_peers, tls_destination),
+        auth_file=auth_file,
         status=None if status_port is None else (status_host, status_port),
     )
     serve(settings)

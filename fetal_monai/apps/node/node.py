@@ -46,6 +46,7 @@ class NodeSettings:
         quiet: seconds without a new object until a study counts as complete.
         limits: the most that peers may ask for.
         tls: certificates.
+        auth_file: credentials for a DICOMweb destination, see `read_credentials`; None asks the environment.
         status: address and port of the status page; None: there is none.
     """
 
@@ -59,6 +60,7 @@ class NodeSettings:
     quiet: float = 30.0
     limits: NodeLimits = field(default_factory=NodeLimits)
     tls: TlsFiles = field(default_factory=TlsFiles)
+    auth_file: Path | None = None
     status: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
@@ -157,6 +159,7 @@ def _sender(settings: NodeSettings, ledger: Ledger, receiver: Receiver) -> Sende
         settings.destination,
         settings.aet,
         tls=settings.tls.client,
+        auth_file=settings.auth_file,
         verify=settings.tls.destination,
         certificate=settings.tls.pair,
         on_commitment=receiver.commitment,
