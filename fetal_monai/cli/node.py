@@ -23,6 +23,13 @@ def node(
             "stay in the storage folder."
         ),
     ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="For https: lines `user: ...` and `password: ...`, or `token: ...`. Else the environment counts, "
+            "FETAL_MONAI_DICOMWEB_USER and ..._PASSWORD, or ..._TOKEN; else ~/.netrc."
+        ),
+    ] = None,
     aet: Annotated[str, typer.Option(help="The AE title of the node.")] = "FETAL_MONAI",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 11112,
@@ -47,6 +54,12 @@ def node(
     max_objects: Annotated[int, typer.Option(min=1, help="Objects of one study.")] = 5000,
     max_associations: Annotated[int, typer.Option(min=1, max=200, help="At the same time.")] = 20,
     reserve: Annotated[int, typer.Option(min=0, help="MiB of the disk that stay free.")] = 2048,
+    status_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the status page, such as 8042; by default there is none.")
+    ] = None,
+    status_host: Annotated[
+        str, typer.Option(help="Its address; another one only in a container, whose engine publishes it on 127.0.0.1.")
+    ] = "127.0.0.1",
 ) -> None:
     """Take ultrasound studies by DICOM, report each, and send the reports on.
 
@@ -77,5 +90,7 @@ def node(
         quiet=quiet,
         limits=NodeLimits(max_object * _MIB, max_objects, max_associations, reserve * _MIB),
         tls=TlsFiles(tls_certificate, tls_key, tls_peers, tls_destination),
+        auth_file=auth_file,
+        status=None if status_port is None else (status_host, status_port),
     )
     serve(settings)

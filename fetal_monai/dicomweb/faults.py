@@ -39,11 +39,13 @@ class ArchiveError(FetalMonaiError):
     Args:
         message: place, cause and remedy.
         passing: whether it may go well a moment later.
+        status: of HTTP, if the question was refused by one.
     """
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, passing: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.passing = passing
+        self.status = status
 
 
 class ArchiveUnavailableError(ArchiveError):
@@ -142,7 +144,7 @@ def check_answer(answer: requests.Response, url: str) -> None:
         known = "Authorization" in answer.request.headers
         cause = "refuses the user name and password, or the token (401)" if known else "wants to know who asks (401)"
         remedy = f"check them: {CREDENTIALS_REMEDY}" if known else CREDENTIALS_REMEDY
-        raise ArchiveUnavailableError(f"{server}: {cause}; {remedy}")
+        raise ArchiveUnavailableError(f"{server}: {cause}; {remedy}", status=status)
     if 300 <= status < 400:
         target = origin(str(answer.headers.get("Location", "")) or url)
         raise ArchiveError(f"{server}: sends elsewhere, to {target} ({status}); give the URL of the service itself")
@@ -151,7 +153,8 @@ def check_answer(answer: requests.Response, url: str) -> None:
         cause, remedy = _STATUSES.get(
             status, (f"answers {answer.reason or 'with an error'}", "try again later" if passing else "check the URL")
         )
-        raise ArchiveError(f"{server}: {cause} ({status}, {urlsplit(url).path}); {remedy}", passing=passing)
+        message = f"{server}: {cause} ({status}, {urlsplit(url).path}); {remedy}"
+        raise ArchiveError(message, passing=passing, status=status)
     if "html" in str(answer.headers.get("Content-Type", "")).lower():
         cause = "answers with a web page (HTML) where DICOM belongs"
         raise ArchiveError(f"{server}: {cause}; {SERVICE_REMEDY}, and check that no login page is in between")

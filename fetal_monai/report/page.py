@@ -24,6 +24,25 @@ def write_page(template: str, path: str | os.PathLike[str], /, **content: Any) -
     Returns:
         The path.
     """
+    text = render_page(template, **content)
+    target = Path(path)
+    with atomic_path(target) as temporary:
+        # A name of a file may hold bytes that are no UTF-8; they are shown, and cost nobody the page.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return target
+
+
+def render_page(template: str, /, **content: Any) -> str:
+    """Fill a template.
+
+    Args:
+        template: its file in `templates`, an extension of `page.html`.
+        content: what the template names, `title` among it; text is escaped, whatever is in it. With a `nonce`, the page
+            holds no policy: a server sends one beside it that lets style and script of this nonce through.
+
+    Returns:
+        The page.
+    """
     environment = Environment(
         loader=PackageLoader("fetal_monai.report"),
         autoescape=True,
@@ -31,9 +50,4 @@ def write_page(template: str, path: str | os.PathLike[str], /, **content: Any) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template(template).render(notice=NOTICE, version=fetal_monai.__version__, **content)
-    target = Path(path)
-    with atomic_path(target) as temporary:
-        # A name of a file may hold bytes that are no UTF-8; they are shown, and cost nobody the page.
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-    return target
+    return environment.get_template(template).render(notice=NOTICE, version=fetal_monai.__version__, **content)

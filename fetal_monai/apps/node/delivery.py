@@ -71,6 +71,11 @@ class Sender(Closing):
         """Say that there is something to send."""
         self._wake.set()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Let the document that is being sent arrive, and begin no other."""
         self._stop.set()

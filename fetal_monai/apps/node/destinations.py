@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pydicom import Dataset, dcmread
@@ -20,7 +20,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
+from fetal_monai.dicomweb.credentials import read_credentials
 from fetal_monai.errors import FetalMonaiError, InputError
+
+if TYPE_CHECKING:
+    from fetal_monai.dicomweb.faults import ArchiveError
 
 _COMMIT = 1  # action type: request storage commitment (PS3.4 J.3.2)
 _CONNECT_S, _ANSWER_S = 10, 60
@@ -130,40 +134,41 @@ class DicomDestination:
 
 
 class WebDestination:
-    """A DICOMweb service. Credentials come from ~/.netrc, as for curl: a command line is no place for them.
+    """A DICOMweb service. It follows no redirection.
 
     Args:
         url: of the service.
+        auth_file: see `read_credentials`; without it the environment is asked, then `~/.netrc`: a command line is no
+            place for what is secret.
         verify: a file of certificates to trust; None trusts those of the system.
         certificate: our own, and its key, if the service asks for one.
-        timeout: seconds to connect, and to be answered.
 
     Raises:
-        FetalMonaiError: if dicomweb-client is not installed.
+        FetalMonaiError: if dicomweb-client is not installed, or a file cannot be used.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        auth_file: Path | None = None,
         verify: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
-        timeout: tuple[float, float] = (_CONNECT_S, _ANSWER_S),
     ) -> None:
         try:
-            import requests  # noqa: PLC0415
             from dicomweb_client import DICOMwebClient  # noqa: PLC0415
+
+            from fetal_monai.dicomweb.connection import Connection, open_session  # noqa: PLC0415
+            from fetal_monai.dicomweb.faults import ArchiveError  # noqa: PLC0415
         except ImportError as error:
             problem = f"STOW-RS needs dicomweb-client ({error}); install it: pip install 'fetal_monai[node]'"
             raise FetalMonaiError(problem) from error
-        session = requests.Session()
-        if verify is not None:
-            session.verify = str(verify)
-        if certificate is not None:
-            session.cert = (str(certificate[0]), str(certificate[1]))
-        self._client = DICOMwebClient(url, session=session, timeout=timeout)
+        own, key = certificate or (None, None)
+        who = read_credentials(auth_file)
+        session = open_session(Connection(url, who, verify, own, key, connect_s=_CONNECT_S, silence_s=_ANSWER_S))
+        self._client = DICOMwebClient(url, session=session)
+        self._error = ArchiveError
         self._client.set_http_retry_params(retry=False)  # retries are persisted, here they would not be
-        self._errors = requests.RequestException
 
     def send(
         self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
@@ -172,12 +177,11 @@ class WebDestination:
         for path in paths:
             try:
                 answer = self._client.store_instances([dcmread(path)])
-            except self._errors as error:
-                status = getattr(getattr(error, "response", None), "status_code", 0)
-                if status in (408, 429) or not 400 <= status < 500:
-                    what = f"answers {status}" if status else f"cannot be reached ({type(error).__name__})"
-                    raise Unreachable(f"the DICOMweb service {what}") from error
-                refused(path, f"refused with HTTP status {status}")
+            except self._error as error:
+                # Who asks and where are nothing that a document could help: it waits until a person has seen to it.
+                if error.passing or error.status in (None, 401, 403):
+                    raise Unreachable(_in_our_words(error)) from error
+                refused(path, f"refused with HTTP status {error.status}")
                 continue
             failed = answer.get("FailedSOPSequence")
             if failed:
@@ -187,11 +191,18 @@ class WebDestination:
                 arrived(path, None)
 
 
+def _in_our_words(error: ArchiveError) -> str:
+    """The remedies are those of `predict --dicomweb`, whose options have other names."""
+    said = str(error).replace("--ca FILE", "--tls-destination FILE")
+    return said.replace("--client-cert FILE", "--tls-certificate and --tls-key")
+
+
 def parse_destination(
     text: str,
     own_aet: str,
     *,
     tls: Callable[[], ssl.SSLContext],
+    auth_file: Path | None = None,
     verify: Path | None = None,
     certificate: tuple[Path, Path] | None = None,
     on_commitment: Callable[[evt.Event], tuple[int, Dataset | None]] | None = None,
@@ -202,7 +213,8 @@ def parse_destination(
         text: dicom://AET@host:port, dicoms:// for TLS, or the http(s):// URL of a DICOMweb service.
         own_aet: AE title of the node.
         tls: gives the context for dicoms.
-        verify: see `WebDestination`.
+        auth_file: see `WebDestination`.
+        verify: likewise.
         certificate: likewise.
         on_commitment: see `DicomDestination`.
 
@@ -210,7 +222,7 @@ def parse_destination(
         The destination.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is none, or a file cannot be used.
     """
     try:
         parts = urlsplit(text)
@@ -219,13 +231,15 @@ def parse_destination(
         parts, port = urlsplit(""), None
     if parts.scheme in ("http", "https") and parts.hostname:
         if parts.username or parts.password:
-            problem = "holds a password, which any user of this machine could read; put it into ~/.netrc instead"
+            problem = "holds a password, which any user of this machine could read; give --auth-file instead"
             raise InputError("--destination", [problem])
-        return WebDestination(text, verify=verify, certificate=certificate)
+        return WebDestination(text, auth_file=auth_file, verify=verify, certificate=certificate)
     aet, _, _ = parts.netloc.rpartition("@")
     if parts.scheme not in ("dicom", "dicoms") or not parts.hostname or not port or not is_aet(aet):
         problem = "is no destination; give dicom://AET@host:port, dicoms://AET@host:port or https://host/dicom-web"
         raise InputError("--destination", [problem])
+    if auth_file is not None:
+        raise InputError("--auth-file", [f"is for a DICOMweb service, not for {parts.scheme}://; use TLS certificates"])
     context = tls() if parts.scheme == "dicoms" else None
     return DicomDestination(aet, parts.hostname, port, own_aet, context, on_commitment)
 

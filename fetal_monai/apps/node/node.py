@@ -16,6 +16,7 @@ from types import FrameType
 from fetal_monai.apps.node.delivery import Sender
 from fetal_monai.apps.node.destinations import is_aet, parse_destination
 from fetal_monai.apps.node.disk import StorageLock
+from fetal_monai.apps.node.health import Health
 from fetal_monai.apps.node.inbox import Inbox
 from fetal_monai.apps.node.ledger import Ledger
 from fetal_monai.apps.node.limits import NodeLimits
@@ -45,6 +46,8 @@ class NodeSettings:
         quiet: seconds without a new object until a study counts as complete.
         limits: the most that peers may ask for.
         tls: certificates.
+        auth_file: credentials for a DICOMweb destination, see `read_credentials`; None asks the environment.
+        status: address and port of the status page; None: there is none.
     """
 
     storage: Path
@@ -57,6 +60,8 @@ class NodeSettings:
     quiet: float = 30.0
     limits: NodeLimits = field(default_factory=NodeLimits)
     tls: TlsFiles = field(default_factory=TlsFiles)
+    auth_file: Path | None = None
+    status: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         for option, titles in (("--aet", [self.aet]), ("--allow", self.allow)):
@@ -107,6 +112,11 @@ def running(settings: NodeSettings, fatal: Callable[[FetalMonaiError], None]) ->
         ledger = stack.enter_context(Ledger(settings.storage, create=True))
         inbox = Inbox(settings.storage, ledger, settings.limits)
         inbox.reconcile()
+        health = Health(settings.storage, settings.limits)
+        if settings.status is not None:
+            from fetal_monai.apps.node.status_server import StatusServer  # noqa: PLC0415  # its pages: a second
+
+            stack.enter_context(StatusServer(settings.status, settings.storage, settings.limits, health))
         allow = list(settings.allow)
         receiver = Receiver(
             (settings.host, settings.port),
@@ -132,6 +142,10 @@ def running(settings: NodeSettings, fatal: Callable[[FetalMonaiError], None]) ->
             wake=sender.wake if sender is not None else lambda: None,
         )
         stack.callback(worker.close)
+        health.watch("receiving", lambda: receiver.alive)
+        health.watch("predicting", lambda: worker.alive)
+        if sender is not None:
+            health.watch("sending", lambda: sender.alive)
         stack.callback(receiver.refuse_new)  # first, when it ends
         where = f"{settings.host}, port {receiver.port}"
         LOG.info("%s listens on %s, %s", settings.aet, where, "by TLS" if tls else "without TLS")
@@ -145,6 +159,7 @@ def _sender(settings: NodeSettings, ledger: Ledger, receiver: Receiver) -> Sende
         settings.destination,
         settings.aet,
         tls=settings.tls.client,
+        auth_file=settings.auth_file,
         verify=settings.tls.destination,
         certificate=settings.tls.pair,
         on_commitment=receiver.commitment,

@@ -145,28 +145,32 @@ class Queue(Closing):
         rows = self.rows_of(f"{STUDIES} WHERE key = ?", key)
         return QueuedStudy(*rows[0]) if rows else None
 
-    def failures(self) -> list[QueuedStudy]:
+    def failures(self, *, limit: int = -1) -> list[QueuedStudy]:
         """List the studies that need a person, each with its error.
+
+        Args:
+            limit: the most; -1 for all.
 
         Returns:
             The latest changed first.
         """
-        return self.studies(FAILED)
+        return self.studies(FAILED, limit=limit)
 
-    def deliveries(self, state: str | None = None, *, study: str | None = None) -> list[Delivery]:
+    def deliveries(self, state: str | None = None, *, study: str | None = None, limit: int = -1) -> list[Delivery]:
         """List documents.
 
         Args:
             state: only those in this state.
             study: only those of the study with this key.
+            limit: the most; -1 for all.
 
         Returns:
             The oldest first.
         """
         query = """SELECT d.uid, d.series, d.sop_class, d.file, d.study, s.uid, d.version, d.state, d.attempts, d.error,
             d.committed, d.changed_at FROM deliveries d JOIN studies s ON s.key = d.study
-            WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR d.study = ?2) ORDER BY d.rowid"""
-        return [Delivery(Document(*row[:4]), *row[4:]) for row in self.rows_of(query, state, study)]
+            WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR d.study = ?2) ORDER BY d.rowid LIMIT ?3"""
+        return [Delivery(Document(*row[:4]), *row[4:]) for row in self.rows_of(query, state, study, limit)]
 
     def instances(self, study: str | None = None) -> list[Instance]:
         """List objects.
@@ -180,6 +184,18 @@ class Queue(Closing):
         query = "SELECT uid, study, sop_class, syntax, digest, size, file FROM instances"
         rows = self.rows_of(f"{query} WHERE ?1 IS NULL OR study = ?1 ORDER BY uid", study)
         return [Instance(*row) for row in rows]
+
+    def waiting_since(self) -> dict[str, str]:
+        """Tell since when the longest waiting has been where it is.
+
+        Returns:
+            "studies.receiving", "studies.closed" and "documents.pending" -> UTC, for people; without those of which
+            there are none.
+        """
+        query = "SELECT 'studies.' || state, min(changed_at) FROM studies WHERE state IN (?, ?) GROUP BY state"
+        since = dict(self.rows_of(query, RECEIVING, CLOSED))
+        query = "SELECT 'documents.' || state, min(changed_at) FROM deliveries WHERE state = ? GROUP BY state"
+        return since | dict(self.rows_of(query, PENDING))
 
     def counters(self) -> dict[str, int]:
         """Count studies by state, documents by state, objects, and answers to senders by status.

@@ -104,6 +104,11 @@ class Receiver(Closing):
         """
         return {study for assoc, study in list(self._feeds.items()) if assoc.dimse.message is not None}
 
+    @property
+    def alive(self) -> bool:
+        """Whether it listens."""
+        return self._thread.is_alive()
+
     def refuse_new(self) -> None:
         """Accept no further connections."""
         if self._thread.is_alive():

@@ -96,6 +96,11 @@ class Worker(Closing):
         self._thread = threading.Thread(target=self._run, name="node-worker")
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Let the study that is being predicted end, and begin no other."""
         self._stop.set()
