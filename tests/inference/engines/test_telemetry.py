@@ -22,7 +22,7 @@ print(session.get_inputs()[0].name)
 
 def test_onnx_runtime_keeps_no_identifier_and_no_queue_of_events(tmp_path):
     pytest.importorskip("onnxruntime", reason="fetal_monai[engines] is not installed")
-    environment = {name: value for name, value in os.environ.items() if name not in {"ORT_DISABLE_TELEMETRY"}}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run([sys.executable, "-c", SESSION], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "x", done.stderr
