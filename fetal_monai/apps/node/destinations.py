@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from fetal_monai.errors import FetalMonaiError, InputError
 
 _COMMIT = 1  # action type: request storage commitment (PS3.4 J.3.2)
 _CONNECT_S, _ANSWER_S = 10, 60
+_DUPLICATE = 0x0111  # it is there already: our UIDs are digests of what they name
 
 
 class Unreachable(Exception):  # noqa: N818
@@ -34,12 +35,12 @@ class Destination(Protocol):
     """Where documents go."""
 
     def send(
-        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+        self, paths: Iterable[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
     ) -> None:
         """Send documents, one after another.
 
         Args:
-            paths: of them.
+            paths: of them; the next is drawn when the one before it is done.
             arrived: is called for each that the destination has, with the Transaction UID of storage commitment.
             refused: is called for each that it does not want, with its answer.
 
@@ -69,7 +70,7 @@ class DicomDestination:
     on_commitment: Callable[[evt.Event], tuple[int, Dataset | None]] | None = None
 
     def send(
-        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+        self, paths: Iterable[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
     ) -> None:
         """Send documents by C-STORE, and ask for storage commitment if the peer offers it; see `Destination`."""
         assoc = self._associate()
@@ -88,7 +89,7 @@ class DicomDestination:
                     raise Unreachable("the association was lost") from error
                 if status is None:
                     raise Unreachable("the association was lost")
-                if status == 0 or status >> 12 == 0xB:  # warnings: stored, with reservations
+                if status in (0, _DUPLICATE) or status >> 12 == 0xB:  # warnings: stored, with reservations
                     arrived(path, transaction)
                     stored.append(document)
                 else:
@@ -153,10 +154,14 @@ class WebDestination:
         try:
             import requests  # noqa: PLC0415
             from dicomweb_client import DICOMwebClient  # noqa: PLC0415
+
+            from fetal_monai.apps.node.stow import StowSession  # noqa: PLC0415
+            from fetal_monai.dicomweb.connection import warn_without_tls  # noqa: PLC0415
         except ImportError as error:
             problem = f"STOW-RS needs dicomweb-client ({error}); install it: pip install 'fetal_monai[node]'"
             raise FetalMonaiError(problem) from error
-        session = requests.Session()
+        warn_without_tls(url)
+        session = StowSession()
         if verify is not None:
             session.verify = str(verify)
         if certificate is not None:
@@ -166,25 +171,27 @@ class WebDestination:
         self._errors = requests.RequestException
 
     def send(
-        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+        self, paths: Iterable[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
     ) -> None:
         """Send documents by STOW-RS; see `Destination`."""
+        from fetal_monai.apps.node.stow import OF_THE_SERVICE, why_not_stored  # noqa: PLC0415
+
         for path in paths:
+            document = dcmread(path)
             try:
-                answer = self._client.store_instances([dcmread(path)])
+                answer = self._client.store_instances([document])
             except self._errors as error:
                 status = getattr(getattr(error, "response", None), "status_code", 0)
-                if status in (408, 429) or not 400 <= status < 500:
+                if status in OF_THE_SERVICE or not 400 <= status < 500:
                     what = f"answers {status}" if status else f"cannot be reached ({type(error).__name__})"
                     raise Unreachable(f"the DICOMweb service {what}") from error
                 refused(path, f"refused with HTTP status {status}")
                 continue
-            failed = answer.get("FailedSOPSequence")
-            if failed:
-                reason = failed[0].get("FailureReason")
-                refused(path, "refused" if reason is None else f"refused with failure reason {reason:04X}")
-            else:
+            problem = why_not_stored(answer, str(document.SOPInstanceUID))
+            if problem is None:
                 arrived(path, None)
+            else:
+                refused(path, problem)
 
 
 def parse_destination(
