@@ -7,12 +7,14 @@ import stat
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundImageStorage
 from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_STORE
 
 from clips import textured, write_clip
 from fetal_monai.apps.node.contexts import STORAGE_CLASSES
@@ -217,6 +219,32 @@ def test_an_association_that_breaks_off_leaves_nothing(start, tmp_path):
         threading.Event().wait(0.01)
     assert node.incoming() == node.files() == []
     assert storescu(node.port, path).returncode == 0
+
+
+@drops_sockets
+def test_a_peer_that_does_not_wait_for_answers_leaves_nothing(start, tmp_path, monkeypatch):
+    node = start()
+    go_on, take = threading.Event(), node.inbox.take
+    monkeypatch.setattr(node.inbox, "take", lambda *request: go_on.wait(30) and take(*request))
+    data = still(tmp_path / "a.dcm", 1)
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 0
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = UltrasoundImageStorage, dcmread(data).SOPInstanceUID
+    with associated(node.port, [(UltrasoundImageStorage, ExplicitVRLittleEndian)]) as assoc:
+        for _ in range(10):
+            request.DataSet = BytesIO(content(data))
+            assoc.dimse.send_msg(request, assoc.accepted_contexts[0].context_id)
+        for _ in range(1000):
+            if not assoc.is_alive() and len(node.incoming()) == 1:
+                break
+            threading.Event().wait(0.01)
+        assert len(node.incoming()) == 1, "only the object in hand is left"
+    go_on.set()
+    for _ in range(500):
+        if not node.incoming():
+            break
+        threading.Event().wait(0.01)
+    assert node.incoming() == []
 
 
 def test_twenty_associations_at_once_are_served(start, tmp_path):
