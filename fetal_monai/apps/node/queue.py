@@ -76,8 +76,10 @@ class Queue(Closing):
             raise InputError(path, ["there is no such file; name the storage folder of a node"])
         self._lock = threading.RLock()
         try:
+            if create:
+                path.touch(mode=0o600)  # what SQLite puts beside it is as private
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise InputError(path, [f"cannot be opened ({error}); name another folder"]) from None
         try:
             prepare_schema(self._db, path)

@@ -100,9 +100,13 @@ class Worker(Closing):
         self._thread = threading.Thread(target=self._run, name="node-worker")
         self._thread.start()
 
+    def stop(self) -> None:
+        """Begin no other study."""
+        self._stop.set()
+
     def close(self) -> None:
         """Let the study that is being predicted end, and begin no other."""
-        self._stop.set()
+        self.stop()
         self._thread.join()
         self._process.close()
 

@@ -321,6 +321,32 @@ def test_files_and_queue_agree_again_at_a_start(start, tmp_path):
     assert states(third) == [("1.2.3", "receiving", 3)]
 
 
+def test_names_are_on_the_disk_before_the_row_is(start, tmp_path, monkeypatch):
+    node = start()
+    path, synced, add = still(tmp_path / "a.dcm", 1), [], node.ledger.add
+    monkeypatch.setattr("fetal_monai.apps.node.inbox.sync", synced.append)
+    monkeypatch.setattr(node.ledger, "add", lambda *entry: (synced.append("row"), add(*entry)))
+    assert send_raw(node.port, path) == [0]
+    objects, (kept,) = node.storage / "objects", node.files()
+    assert synced[1:] == [kept.parent, objects, "row"]
+    synced.clear()
+    assert send_raw(node.port, still(tmp_path / "b.dcm", 2)) == [0]
+    assert synced[1:] == [kept.parent, objects, "row"], "who made the study's folder may not have lived to sync it"
+    node.close()
+    for name in node.storage.glob("queue.sqlite*"):
+        name.unlink()
+    synced.clear()
+    start()
+    assert synced[0] == node.storage
+    assert synced.count(kept.parent) == 2
+
+
+def test_what_names_studies_is_the_node_s_alone(start):
+    node = start()
+    for path in node.storage.glob("queue.sqlite*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
 def test_clips_are_whole_only_with_all_frames(start, tmp_path):
     node = start()
     clip = tmp_path / "clip.dcm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 
 import pytest
@@ -147,7 +148,9 @@ def test_a_dead_destination_delays_nothing_but_itself(run, archive, start, tmp_p
     }
 
 
-def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp_path):
+def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("fetal_monai.apps.node.report.sync", synced.append)
     protocol = load_protocol("isuog_mid_trimester")
     files = [still(tmp_path / f"{k}.dcm", k) for k in range(2)]
 
@@ -166,6 +169,9 @@ def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp
     written = next((tmp_path / "a").rglob("*.json"))
     assert written.stem == one[0].uid
     assert "Secret" not in written.read_text()
+    folder = tmp_path / "a"
+    assert [stat.S_IMODE((folder / name).stat().st_mode) for name in ("reports", "reports/s")] == [0o700] * 2
+    assert {written, folder, folder / "reports", folder / "reports" / "s"} <= set(synced)
     itself = report("d", ("1", "2"), previous=one[0])
     assert "PredecessorDocumentsSequence" not in dcmread(tmp_path / "d" / itself[0].file)
 
@@ -343,6 +349,10 @@ def test_what_is_short_for_a_moment_fails_no_study(start, process, tmp_path):
         (MemoryError(), {"retry": "MemoryError: there is not enough memory"}),
         (torch.OutOfMemoryError("CUDA"), {"retry": "OutOfMemoryError: there is not enough memory"}),
         (InputError("study", ["it holds no image"]), {"error": "study: 1 problem\n  it holds no image"}),
+        (
+            InputError("study", ["a.dcm: it is damaged: ValueError: 'Secret^\nName' is long; export the file again"]),
+            {"error": "study: 1 problem\n  a.dcm: it is damaged: ValueError; export the file again"},
+        ),
         (ValueError("Secret"), {"error": "the prediction failed: ValueError; please report this"}),
     ],
 )
