@@ -237,7 +237,7 @@ def set_state(db: sqlite3.Connection, key: str, state: str, *, error: str = "", 
         db: inside a transaction.
         key: of the study.
         state: the new one.
-        error: why, if it failed.
+        error: why, if it failed, or has to wait.
         **columns: other columns of its row to set.
     """
     names = "".join(f", {name} = ?" for name in columns)

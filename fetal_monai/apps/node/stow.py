@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -38,8 +39,8 @@ class StowSession(ServiceSession):
         answer = super().request(method, url, *arguments, **options)
         if 300 <= answer.status_code < 400:
             raise requests.HTTPError("leads elsewhere", response=answer)
-        if answer.status_code == requests.codes.conflict:  # nothing is stored: the reasons are where those of a 202 are
-            answer.status_code = requests.codes.accepted
+        if answer.status_code == HTTPStatus.CONFLICT:  # nothing is stored: the reasons are where those of a 202 are
+            answer.status_code = HTTPStatus.ACCEPTED
         answer.headers["Content-Type"] = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return answer
 

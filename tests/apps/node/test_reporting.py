@@ -416,6 +416,17 @@ def test_nobody_there(tmp_path):
             parse_destination(text, AET, tls=lambda: None).send([path], None, None)
 
 
+def test_a_process_that_was_not_asked_is_not_kept(monkeypatch):
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    with PredictionProcess(ModelSettings()) as process:
+        monkeypatch.setattr(process, "_ask", fail)
+        with pytest.raises(RuntimeError):
+            process.start()
+        assert process._process is None, "its answer about the model would be taken for that to a study"
+
+
 @pytest.mark.slow
 def test_the_process_survives_its_studies_and_says_what_is_wrong(model_dir, tmp_path):
     folder = tmp_path / "x" / "reports" / "s"
