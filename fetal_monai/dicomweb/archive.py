@@ -90,7 +90,8 @@ class Archive:
         for row in self._pages(self._client.search_for_studies, _STUDY, MOST_STUDIES, search_filters=filters):
             modalities = _values(row, _MODALITIES)
             # What the archive does not tell, the study's series will; a filter that it does not know it ignores.
-            if (not modalities or "US" in modalities) and ((_values(row, _DATE) or [first])[0] >= first):
+            wanted = not modalities or any(one in ULTRASOUND_MODALITIES for one in modalities)
+            if wanted and (_values(row, _DATE) or [first])[0] >= first:
                 found.append(self._uid(row, _STUDY))
         return found
 

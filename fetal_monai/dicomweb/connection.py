@@ -68,10 +68,44 @@ class _Authorization(requests.auth.AuthBase):
         return request
 
 
-class ArchiveSession(requests.Session):
-    """A session whose failures are explained and whose answers end.
+class ServiceSession(requests.Session):
+    """A session with the one service that was named: it follows no redirection, so what is secret goes to no other."""
 
-    It follows no redirection: what is secret goes to the service that was named and to no other.
+    def request(self, method: str, url: str | bytes, *arguments: Any, **options: Any) -> requests.Response:
+        """Ask; the options are those of requests, but for redirects.
+
+        Args:
+            method: such as GET.
+            url: of a resource.
+            *arguments: see `requests.Session.request`.
+            **options: likewise.
+
+        Returns:
+            The answer, of any status.
+        """
+        return super().request(method, url, *arguments, **{**options, "allow_redirects": False})
+
+    def merge_environment_settings(
+        self, url: str, proxies: Any, stream: bool | None, verify: Any, cert: Any
+    ) -> dict[str, Any]:
+        """Let the session's own authorities win over REQUESTS_CA_BUNDLE, unlike requests; see `requests.Session`.
+
+        Args:
+            url: see there.
+            proxies: see there.
+            stream: see there.
+            verify: see there.
+            cert: see there.
+
+        Returns:
+            The settings.
+        """
+        settings: dict[str, Any] = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "verify": self.verify} if self.verify is not True else settings
+
+
+class ArchiveSession(ServiceSession):
+    """A session whose failures are explained and whose answers end.
 
     Args:
         connection: checked by `open_session`.
@@ -105,11 +139,7 @@ class ArchiveSession(requests.Session):
         """
         place = url if isinstance(url, str) else url.decode()
         limit = self._connection.stream_bytes if options.get("stream") else self._connection.answer_bytes
-        options |= {
-            "stream": True,
-            "allow_redirects": False,
-            "timeout": (self._connection.connect_s, self._connection.silence_s),
-        }
+        options |= {"stream": True, "timeout": (self._connection.connect_s, self._connection.silence_s)}
         try:
             answer = super().request(method, url, *arguments, **options)
         except requests.RequestException as error:
@@ -121,24 +151,6 @@ class ArchiveSession(requests.Session):
             raise
         answer.raw = _BoundedBody(answer.raw, place, limit, self._connection.answer_s)
         return answer
-
-    def merge_environment_settings(
-        self, url: str, proxies: Any, stream: bool | None, verify: Any, cert: Any
-    ) -> dict[str, Any]:
-        """Let `ca` win over REQUESTS_CA_BUNDLE, unlike requests itself; see `requests.Session`.
-
-        Args:
-            url: see there.
-            proxies: see there.
-            stream: see there.
-            verify: see there.
-            cert: see there.
-
-        Returns:
-            The settings.
-        """
-        settings: dict[str, Any] = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        return {**settings, "verify": self.verify} if self.verify is not True else settings
 
 
 class _BoundedBody:
@@ -200,10 +212,20 @@ def open_session(connection: Connection) -> ArchiveSession:
     """
     _check_url(connection.url)
     _check_certificates(connection)
-    parts = urlsplit(connection.url)
-    if connection.credentials is not None and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        logger.warning("%s: without TLS, what is secret travels in the clear; use https", origin(connection.url))
+    if connection.credentials is not None:
+        warn_without_tls(connection.url)
     return ArchiveSession(connection)
+
+
+def warn_without_tls(url: str) -> None:
+    """Warn of a service on another machine that is not asked by https.
+
+    Args:
+        url: of it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        logger.warning("%s: without TLS, what is secret travels in the clear; use https", origin(url))
 
 
 def _check_url(url: str) -> None:

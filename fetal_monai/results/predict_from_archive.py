@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -139,7 +140,12 @@ def _place(keep: str | PathLike[str] | None) -> Iterator[Path]:
     if keep is not None:
         yield Path(keep)
         return
-    with tempfile.TemporaryDirectory(prefix="fetal_monai-", ignore_cleanup_errors=True) as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="fetal_monai-", ignore_cleanup_errors=True)
+    except OSError as error:
+        problem = f"no temporary folder can be made: {error.strerror}; make room for it, or name another with TMPDIR"
+        raise InputError(os.environ.get("TMPDIR", "TMPDIR"), [problem]) from error
+    with temporary as folder:
         yield Path(folder)
 
 

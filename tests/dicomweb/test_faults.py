@@ -20,6 +20,7 @@ from fetal_monai.dicomweb.connection import Connection, open_session
 from fetal_monai.dicomweb.credentials import Credentials
 from fetal_monai.dicomweb.faults import ArchiveError, ArchiveUnavailableError
 from fetal_monai.errors import InputError
+from fetal_monai.results.predict_from_archive import _place
 
 STUDY = "1.2.3"
 WHERE = RemoteInstance(STUDY, "1.2.4", "1.2.5")
@@ -166,6 +167,18 @@ def test_an_archive_that_knows_no_pages_is_asked_twice(servers):
     assert Archive(Connection(url, **QUICK)).studies_since(_day(2024)) == [STUDY]
     assert len(requests) == 2
     assert Archive(Connection(url, **QUICK)).studies_since(_day(2025)) == []
+
+
+@pytest.mark.parametrize(("modality", "count"), [("US", 1), ("IVUS", 1), ("CT", 0)])
+def test_a_study_of_either_kind_of_ultrasound_is_listed(servers, modality, count):
+    url, _ = listen(servers, listing(**{"0020000D": STUDY, "00080020": "20240101", "00080061": modality}))
+    assert len(Archive(Connection(url, **QUICK)).studies_since(_day(2024))) == count
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_a_failure_of_one_study(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="no temporary folder can be made"), _place(None):
+        pass
 
 
 def _day(year):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from pydicom import dcmread
 
 from fetal_monai.apps.node.destinations import Destination, Unreachable
 from fetal_monai.apps.node.ledger import Ledger
@@ -61,7 +63,7 @@ class Sender(Closing):
     ) -> None:
         self._storage, self._ledger, self._destination = storage, ledger, destination
         self._first, self._clock = first_pause, clock
-        self._not_before: dict[str, float] = {}
+        self._not_before = {one.document.uid: clock() for one in ledger.deliveries(PENDING)}
         self._reachable_at = clock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="node-sender")
@@ -100,8 +102,9 @@ class Sender(Closing):
         if now < self._reachable_at:
             return 0
         pending = self._ledger.deliveries(PENDING)
-        self._not_before = {one.document.uid: self._not_before.get(one.document.uid, now) for one in pending}
-        due = [one for one in pending if self._not_before[one.document.uid] <= now][:_BATCH]
+        self._not_before = {one.document.uid: self._due_at(one, now) for one in pending}
+        due = [one for one in pending if self._not_before[one.document.uid] <= now]
+        due = sorted(due, key=lambda one: one.attempts)[:_BATCH]  # one that ends each association comes last
         there = {}
         for one in due:
             path = self._storage / one.document.file
@@ -112,13 +115,28 @@ class Sender(Closing):
                 self._ledger.predict_again(one.study)
         return self._send(there) if there else 0
 
+    def _due_at(self, one: Delivery, now: float) -> float:
+        """When a document is to be sent: what was sent, and comes back, waits like what was refused."""
+        wait = pause(one.attempts, self._first) if one.attempts else 0.0
+        return self._not_before.get(one.document.uid, now + wait)
+
     def _send(self, documents: dict[Path, Delivery]) -> int:
         left = dict(documents)
+        begun: list[Path] = []
         count = 0
+
+        def in_turn() -> Iterator[Path]:
+            for path, one in documents.items():
+                if self._ledger.sending(one.document.uid):
+                    begun.append(path)
+                    yield path
+                else:  # a newer one has replaced it
+                    del left[path]
 
         def arrived(path: Path, transaction: str | None) -> None:
             nonlocal count
             one = left.pop(path)
+            self._not_before.pop(one.document.uid, None)
             self._ledger.sent(one.document.uid, transaction)
             count += 1
             LOG.info("study %s: document %s sent", one.study_uid, one.document.uid)
@@ -126,16 +144,39 @@ class Sender(Closing):
         def refused(path: Path, answer: str) -> None:
             one = left.pop(path)
             give_up = one.attempts + 1 >= _REFUSALS
-            self._ledger.not_sent(one.document.uid, answer, give_up=give_up)
+            self._ledger.not_sent(one.document.uid, answer, give_up=give_up, counted=True)
             self._not_before[one.document.uid] = self._clock() + pause(one.attempts + 1, self._first)
             LOG.warning("study %s: document %s %s", one.study_uid, one.document.uid, answer)
 
         try:
-            self._destination.send(list(documents), arrived, refused)
+            self._destination.send(in_turn(), arrived, refused)
         except Unreachable as unreachable:
-            attempts = [one.attempts + 1 for one in left.values()]
-            for one in left.values():
-                self._ledger.not_sent(one.document.uid, str(unreachable))
-            self._reachable_at = self._clock() + pause(min(attempts, default=1), self._first)
-            LOG.warning("%s; %d documents wait", unreachable, len(left))
+            self._wait(str(unreachable), left, begun)
+        except Exception as error:
+            if not begun or begun[-1] not in left:
+                raise
+            path = begun[-1]  # one document's trouble is not that of the others
+            if _is_damaged(path):
+                LOG.error("study %s: a document is damaged; it is made anew", left[path].study_uid)  # noqa: TRY400
+                self._ledger.predict_again(left[path].study)
+            else:
+                refused(path, f"could not be sent ({type(error).__name__})")
         return count
+
+    def _wait(self, problem: str, left: dict[Path, Delivery], begun: list[Path]) -> None:
+        tried = {path: one for path, one in left.items() if path in begun} or left
+        for path, one in tried.items():
+            self._ledger.not_sent(one.document.uid, problem, counted=path in begun)
+        attempts = [one.attempts + 1 for one in tried.values()]
+        self._reachable_at = self._clock() + pause(min(attempts, default=1), self._first)
+        LOG.warning("%s; %d documents wait", problem, len(left))
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        dcmread(path)
+    except OSError:  # of the disk, and perhaps of the moment
+        return False
+    except Exception:  # noqa: BLE001  # a parser meets damaged bytes here
+        return True
+    return False

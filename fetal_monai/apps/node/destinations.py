@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _COMMIT = 1  # action type: request storage commitment (PS3.4 J.3.2)
 _CONNECT_S, _ANSWER_S = 10, 60
+_DUPLICATE = 0x0111  # it is there already: our UIDs are digests of what they name
 
 
 class Unreachable(Exception):  # noqa: N818
@@ -38,12 +39,12 @@ class Destination(Protocol):
     """Where documents go."""
 
     def send(
-        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+        self, paths: Iterable[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
     ) -> None:
         """Send documents, one after another.
 
         Args:
-            paths: of them.
+            paths: of them; the next is drawn when the one before it is done.
             arrived: is called for each that the destination has, with the Transaction UID of storage commitment.
             refused: is called for each that it does not want, with its answer.
 
@@ -73,7 +74,7 @@ class DicomDestination:
     on_commitment: Callable[[evt.Event], tuple[int, Dataset | None]] | None = None
 
     def send(
-        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+        self, paths: Iterable[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
     ) -> None:
         """Send documents by C-STORE, and ask for storage commitment if the peer offers it; see `Destination`."""
         assoc = self._associate()
@@ -92,7 +93,7 @@ class DicomDestination:
                     raise Unreachable("the association was lost") from error
                 if status is None:
                     raise Unreachable("the association was lost")
-                if status == 0 or status >> 12 == 0xB:  # warnings: stored, with reservations
+                if status in (0, _DUPLICATE) or status >> 12 == 0xB:  # warnings: stored, with reservations
                     arrived(path, transaction)
                     stored.append(document)
                 else:
@@ -158,37 +159,41 @@ class WebDestination:
         try:
             from dicomweb_client import DICOMwebClient  # noqa: PLC0415
 
-            from fetal_monai.dicomweb.connection import Connection, open_session  # noqa: PLC0415
+            from fetal_monai.apps.node.stow import open_stow_session  # noqa: PLC0415
+            from fetal_monai.dicomweb.connection import Connection, warn_without_tls  # noqa: PLC0415
             from fetal_monai.dicomweb.faults import ArchiveError  # noqa: PLC0415
         except ImportError as error:
             problem = f"STOW-RS needs dicomweb-client ({error}); install it: pip install 'fetal_monai[node]'"
             raise FetalMonaiError(problem) from error
         own, key = certificate or (None, None)
         who = read_credentials(auth_file)
-        session = open_session(Connection(url, who, verify, own, key, connect_s=_CONNECT_S, silence_s=_ANSWER_S))
+        warn_without_tls(url)
+        session = open_stow_session(Connection(url, who, verify, own, key, connect_s=_CONNECT_S, silence_s=_ANSWER_S))
         self._client = DICOMwebClient(url, session=session)
         self._error = ArchiveError
         self._client.set_http_retry_params(retry=False)  # retries are persisted, here they would not be
 
     def send(
-        self, paths: Sequence[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
+        self, paths: Iterable[Path], arrived: Callable[[Path, str | None], None], refused: Callable[[Path, str], None]
     ) -> None:
         """Send documents by STOW-RS; see `Destination`."""
+        from fetal_monai.apps.node.stow import OF_THE_SERVICE, why_not_stored  # noqa: PLC0415
+
         for path in paths:
+            document = dcmread(path)
             try:
-                answer = self._client.store_instances([dcmread(path)])
+                answer = self._client.store_instances([document])
             except self._error as error:
                 # Who asks and where are nothing that a document could help: it waits until a person has seen to it.
-                if error.passing or error.status in (None, 401, 403):
+                if error.passing or error.status is None or error.status in OF_THE_SERVICE:
                     raise Unreachable(_in_our_words(error)) from error
                 refused(path, f"refused with HTTP status {error.status}")
                 continue
-            failed = answer.get("FailedSOPSequence")
-            if failed:
-                reason = failed[0].get("FailureReason")
-                refused(path, "refused" if reason is None else f"refused with failure reason {reason:04X}")
-            else:
+            problem = why_not_stored(answer, str(document.SOPInstanceUID))
+            if problem is None:
                 arrived(path, None)
+            else:
+                refused(path, problem)
 
 
 def _in_our_words(error: ArchiveError) -> str:

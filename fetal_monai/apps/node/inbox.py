@@ -44,6 +44,7 @@ class Inbox:
         self._lock = threading.Lock()
         for name in (OBJECTS, INCOMING):
             (storage / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync(storage)
 
     @property
     def incoming(self) -> Path:
@@ -91,13 +92,15 @@ class Inbox:
         if study is not None and study.objects >= self._limits.study_objects:
             raise Refused(Status.OUT_OF_RESOURCES, f"the study has {study.objects} objects already")
         target = self._storage / instance.file
-        if not target.parent.exists():
-            target.parent.mkdir(mode=0o700)
-            sync(target.parent.parent)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
         path.replace(target)
-        sync(target.parent)
+        self._sync_names(target)
         self._ledger.add(instance, study_uid)
         return instance
+
+    def _sync_names(self, path: Path) -> None:
+        sync(path.parent)
+        sync(path.parent.parent)  # each time: who made the study's folder may have died before this
 
     def reconcile(self) -> None:
         """Make files and queue agree, after whatever ended the last run.
@@ -125,6 +128,7 @@ class Inbox:
             self._set_aside(path, "its name is not that of its content")
             return
         sync(path)
+        self._sync_names(path)
         self._ledger.add(instance, study_uid)
         LOG.warning("object %s was not in the queue: entered", instance.uid)
 

@@ -10,6 +10,7 @@ from fetal_monai.apps.node.queue import Queue, now, set_state
 from fetal_monai.apps.node.records import (
     CLOSED,
     FAILED,
+    KEY_OBJECTS,
     PENDING,
     PREDICTED,
     RECEIVING,
@@ -20,6 +21,8 @@ from fetal_monai.apps.node.records import (
     QueuedStudy,
 )
 from fetal_monai.apps.node.schema import STUDIES
+
+_COMMITMENTS = 10
 
 
 class Ledger(Queue):
@@ -118,19 +121,51 @@ class Ledger(Queue):
             db.execute("UPDATE studies SET attempts = attempts + 1 WHERE key = ?", (key,))
             return int(db.execute("SELECT attempts FROM studies WHERE key = ?", (key,)).fetchone()[0])
 
-    def finish_prediction(self, key: str, revision: int, documents: Sequence[Document]) -> bool:
+    def postpone(self, key: str, revision: int, why: str) -> None:
+        """Let a study that cannot be predicted now wait behind the others.
+
+        Args:
+            key: of the study.
+            revision: that was to be predicted.
+            why: it waits.
+        """
+        with self.writing() as db:
+            if _is(db, key, CLOSED, revision):
+                set_state(db, key, CLOSED, error=why)
+
+    def previous(self, key: str) -> Document | None:
+        """Find the newest report of a study that somebody may have seen: sent, or perhaps on its way.
+
+        Args:
+            key: of the study.
+
+        Returns:
+            The report, or None.
+        """
+        rows = self.rows_of(
+            "SELECT uid, series, sop_class, file FROM deliveries WHERE study = ? AND sop_class != ? "
+            "AND (state = ? OR (state = ? AND attempts > 0)) ORDER BY rowid DESC LIMIT 1",
+            *(key, KEY_OBJECTS, SENT, PENDING),
+        )
+        return Document(*rows[0]) if rows else None
+
+    def finish_prediction(
+        self, key: str, revision: int, documents: Sequence[Document], previous: Document | None = None
+    ) -> bool:
         """Keep the documents of a study as its newest version, to be sent.
 
         Args:
             key: of the study.
             revision: that was predicted.
             documents: of it, one or more, their files on the disk.
+            previous: the report that they name as the one before them.
 
         Returns:
-            False if objects came in meanwhile: then the documents are not kept, and newer ones will be made.
+            False if objects came in meanwhile, or another report was begun to be sent: then the documents are not kept,
+            and newer ones will be made.
         """
         with self.writing() as db:
-            if not _is(db, key, CLOSED, revision):
+            if not _is(db, key, CLOSED, revision) or self.previous(key) != previous:
                 return False
             version = db.execute("SELECT version + 1 FROM studies WHERE key = ?", (key,)).fetchone()[0]
             db.execute(
@@ -141,6 +176,8 @@ class Ledger(Queue):
                 db.execute(
                     "INSERT INTO deliveries (uid, study, version, series, sop_class, file, state, changed_at) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET version = excluded.version, "
+                    "attempts = CASE state WHEN 'sent' THEN attempts ELSE 0 END, "
+                    "error = CASE state WHEN 'sent' THEN error ELSE '' END, "
                     "state = CASE state WHEN 'sent' THEN 'sent' ELSE 'pending' END",
                     (made.uid, key, version, made.series, made.sop_class, made.file, PENDING, now()),
                 )
@@ -172,8 +209,22 @@ class Ledger(Queue):
             if _is(db, key, CLOSED, revision):
                 set_state(db, key, FAILED, error=error)
 
+    def sending(self, uid: str) -> bool:
+        """Count an attempt to send a document, which begins now: from here on somebody may have it.
+
+        Args:
+            uid: of the document.
+
+        Returns:
+            False if it is not to be sent any more.
+        """
+        with self.writing() as db:
+            row = (now(), uid, PENDING)
+            query = "UPDATE deliveries SET attempts = attempts + 1, changed_at = ? WHERE uid = ? AND state = ?"
+            return db.execute(query, row).rowcount > 0
+
     def sent(self, uid: str, transaction: str | None = None) -> None:
-        """Note that a document has arrived.
+        """Note that a document has arrived, unless a newer one has replaced it meanwhile.
 
         Args:
             uid: of the document.
@@ -181,18 +232,22 @@ class Ledger(Queue):
         """
         self._delivery(uid, "state = ?, error = '', transaction_uid = ?", SENT, transaction)
 
-    def not_sent(self, uid: str, error: str, *, give_up: bool = False) -> None:
-        """Note that an attempt to send a document failed.
+    def not_sent(self, uid: str, error: str, *, give_up: bool = False, counted: bool = False) -> None:
+        """Note that an attempt to send a document failed, unless a newer one has replaced it meanwhile.
 
         Args:
             uid: of the document.
             error: why.
             give_up: try no more until a person says so.
+            counted: `sending` has counted this attempt.
         """
-        self._delivery(uid, "attempts = attempts + 1, error = ?, state = ?", error, FAILED if give_up else PENDING)
+        state = FAILED if give_up else PENDING
+        self._delivery(uid, "attempts = attempts + ?, error = ?, state = ?", int(not counted), error, state)
 
     def committed(self, transaction: str, done: Sequence[str], failed: Sequence[str]) -> None:
-        """Take note of the answer to a request for storage commitment; what is not committed is sent again.
+        """Take note of the answer to a request for storage commitment.
+
+        What is not committed is sent again, and given up in the end.
 
         Args:
             transaction: its Transaction UID.
@@ -206,18 +261,19 @@ class Ledger(Queue):
             for uid in failed:
                 error = "the destination did not commit to keep it"
                 again = db.execute(
-                    "UPDATE deliveries SET state = ?, attempts = attempts + 1, error = ? "
+                    "UPDATE deliveries SET state = CASE WHEN attempts < ? THEN ? ELSE ? END, error = ? "
                     "WHERE transaction_uid = ? AND uid = ? AND state = ?",
-                    (PENDING, error, transaction, uid, SENT),
+                    (_COMMITMENTS, PENDING, FAILED, error, transaction, uid, SENT),
                 )
                 if again.rowcount:
                     _settle(db, uid)
 
     def _delivery(self, uid: str, change: str, *values: Any) -> None:
         with self.writing() as db:
-            row = (*values, now(), uid)
-            db.execute(f"UPDATE deliveries SET {change}, changed_at = ? WHERE uid = ?", row)  # noqa: S608
-            _settle(db, uid)
+            row = (*values, now(), uid, PENDING)
+            query = f"UPDATE deliveries SET {change}, changed_at = ? WHERE uid = ? AND state = ?"  # noqa: S608
+            if db.execute(query, row).rowcount:
+                _settle(db, uid)
 
 
 def _is(db: sqlite3.Connection, key: str, state: str, revision: int) -> bool:
@@ -231,11 +287,13 @@ def _reopen(db: sqlite3.Connection, key: str) -> None:
 
 
 def _settle(db: sqlite3.Connection, uid: str) -> None:
-    """Let the state of a study that has a report follow its documents."""
-    key, state, version = db.execute(
-        "SELECT s.key, s.state, s.version FROM studies s JOIN deliveries d ON d.study = s.key WHERE d.uid = ?", (uid,)
+    """Let the state of a study whose report tells of all its objects follow the report's documents."""
+    key, state, version, reported = db.execute(
+        "SELECT s.key, s.state, s.version, s.reported = s.revision FROM studies s JOIN deliveries d ON d.study = s.key "
+        "WHERE d.uid = ?",
+        (uid,),
     ).fetchone()
-    if state not in (PREDICTED, SENT, FAILED):
+    if not reported or state not in (PREDICTED, SENT, FAILED):
         return
     rows = db.execute("SELECT state, error FROM deliveries WHERE study = ? AND version = ?", (key, version)).fetchall()
     errors = [error for one, error in rows if one == FAILED]

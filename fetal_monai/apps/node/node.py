@@ -127,7 +127,7 @@ def running(settings: NodeSettings, fatal: Callable[[FetalMonaiError], None]) ->
             limits=settings.limits,
             tls=tls,
         )
-        stack.callback(receiver.close, GRACE_S)
+        stack.callback(receiver.close)  # if the rest cannot be made
         sender = _sender(settings, ledger, receiver)
         if sender is not None:
             stack.callback(sender.close)
@@ -146,7 +146,8 @@ def running(settings: NodeSettings, fatal: Callable[[FetalMonaiError], None]) ->
         health.watch("predicting", lambda: worker.alive)
         if sender is not None:
             health.watch("sending", lambda: sender.alive)
-        stack.callback(receiver.refuse_new)  # first, when it ends
+        stack.callback(receiver.close, GRACE_S)  # when it ends, this before what is in hand, which may take long
+        stack.callback(worker.stop)
         where = f"{settings.host}, port {receiver.port}"
         LOG.info("%s listens on %s, %s", settings.aet, where, "by TLS" if tls else "without TLS")
         yield receiver

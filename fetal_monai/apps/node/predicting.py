@@ -13,22 +13,32 @@ import json
 import logging
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from fetal_monai.apps.node.records import Document
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.closing import Closing
 
+if TYPE_CHECKING:
+    from fetal_monai.inference.predictor import Predictor
+    from fetal_monai.study.protocol import Protocol
+
+_QUOTED = re.compile(r"(it is damaged: \w+): .*?(?=; export the file again|\Z)", re.DOTALL)  # see dicom/blame.py
 _ROOT = str(Path(__file__).parents[3])
 
 
 class WorkerDied(Exception):  # noqa: N818
     """The process ended, or was ended because it took too long, before it answered."""
+
+
+class NotNow(Exception):  # noqa: N818
+    """It lacks memory or disk, as a study to come may, too: that is no fault of the study."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,11 @@ class PredictionProcess(Closing):
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C is for the node, which lets the study end
         )
-        answer = self._ask(asdict(self._settings))
+        try:
+            answer = self._ask(asdict(self._settings))
+        except BaseException:
+            self.close()  # or its first answer would be taken for that to a study
+            raise
         if "error" in answer:
             self.close()
             raise FetalMonaiError(answer["error"])
@@ -95,10 +109,13 @@ class PredictionProcess(Closing):
 
         Raises:
             FetalMonaiError: if the model cannot be used, or the study cannot be reported.
+            NotNow: if it is to be tried again later.
             WorkerDied: if the process did not survive it.
         """
         self.start()
         answer = self._ask(job)
+        if "retry" in answer:
+            raise NotNow(answer["retry"])
         if "error" in answer:
             raise FetalMonaiError(answer["error"])
         return [Document(**document) for document in answer["documents"]]
@@ -146,8 +163,7 @@ def main() -> None:
     first = json.loads(lines.get())
     try:
         logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # like warnings
-        from fetal_monai.apps.node.report import Job, report_study  # noqa: PLC0415  # torch: seconds
-        from fetal_monai.inference.predictor import Predictor  # noqa: PLC0415
+        from fetal_monai.inference.predictor import Predictor  # noqa: PLC0415  # torch: seconds
         from fetal_monai.study.protocol import load_protocol  # noqa: PLC0415
 
         predictor = Predictor(first["model"], first["device"])
@@ -157,15 +173,35 @@ def main() -> None:
         return
     _answer(out, {"ready": True})
     while True:
-        job = json.loads(lines.get())
-        previous = job.pop("previous")
-        task = Job(**job, previous=None if previous is None else Document(**previous))
-        try:
-            _answer(out, {"documents": [asdict(one) for one in report_study(task, predictor, protocol)]})
-        except FetalMonaiError as error:
-            _answer(out, {"error": str(error)})
-        except Exception as error:  # noqa: BLE001  # told by its kind: its words may quote a patient's name
-            _answer(out, {"error": f"the prediction failed: {type(error).__name__}; please report this"})
+        _answer(out, answer_job(json.loads(lines.get()), predictor, protocol))
+
+
+def answer_job(job: dict[str, Any], predictor: Predictor, protocol: Protocol) -> dict[str, Any]:
+    """Report a study, and tell how it went.
+
+    Args:
+        job: the fields of a `Job`.
+        predictor: the model.
+        protocol: see `report_study`.
+
+    Returns:
+        Its documents; or the error of the study; or why it is to be tried again.
+    """
+    from torch import OutOfMemoryError  # noqa: PLC0415
+
+    from fetal_monai.apps.node.report import Job, report_study  # noqa: PLC0415
+
+    previous = job["previous"]
+    task = Job(**{**job, "previous": previous and Document(**previous)})
+    try:
+        return {"documents": [asdict(one) for one in report_study(task, predictor, protocol)]}
+    except FetalMonaiError as error:
+        return {"error": _QUOTED.sub(r"\1", str(error))}
+    except (OSError, MemoryError, OutOfMemoryError) as error:  # a full disk, no memory: of the moment
+        reason = getattr(error, "strerror", None) or "there is not enough memory"
+        return {"retry": f"{type(error).__name__}: {reason}"}
+    except Exception as error:  # noqa: BLE001  # told by its kind: its words may quote a patient's name
+        return {"error": f"the prediction failed: {type(error).__name__}; please report this"}
 
 
 def _listen(source: IO[str], lines: queue.SimpleQueue[str]) -> None:

@@ -76,8 +76,10 @@ class Queue(Closing):
             raise InputError(path, ["there is no such file; name the storage folder of a node"])
         self._lock = threading.RLock()
         try:
+            if create:
+                path.touch(mode=0o600)  # what SQLite puts beside it is as private
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise InputError(path, [f"cannot be opened ({error}); name another folder"]) from None
         try:
             prepare_schema(self._db, path)
@@ -251,7 +253,7 @@ def set_state(db: sqlite3.Connection, key: str, state: str, *, error: str = "", 
         db: inside a transaction.
         key: of the study.
         state: the new one.
-        error: why, if it failed.
+        error: why, if it failed, or has to wait.
         **columns: other columns of its row to set.
     """
     names = "".join(f", {name} = ?" for name in columns)

@@ -48,7 +48,7 @@ class QueuedStudy:
         version: reports so far.
         objects: received.
         attempts: predictions that the worker did not survive.
-        error: why it failed, or "".
+        error: why it failed, or waits, or "".
         changed_at: UTC, for people; nothing is decided by it.
     """
 

@@ -74,7 +74,8 @@ def report_study(job: Job, predictor: Predictor, protocol: Protocol) -> list[Doc
     model = (identity.weights_sha256, identity.preprocessing_sha256, identity.fetal_monai_version, protocol.title)
     content = (*sorted(job.digests), *model)
     folder = Path(job.folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     made = []
     for name, document in (("report", report), ("key objects", selection)):
         if document is None:
@@ -85,8 +86,10 @@ def report_study(job: Job, predictor: Predictor, protocol: Protocol) -> list[Doc
         if name == "report" and job.previous is not None and job.previous.uid != uid:
             document.PredecessorDocumentsSequence = [_reference(report, job.previous)]
         made.append(_write(document, folder))
-    write_json(study_to_json(study, checklist), folder / f"{made[0].uid}.json")
-    sync(folder)
+    summary = folder / f"{made[0].uid}.json"
+    write_json(study_to_json(study, checklist), summary)
+    for path in (summary, folder, folder.parent, folder.parents[1]):
+        sync(path)
     return made
 
 

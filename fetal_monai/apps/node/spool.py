@@ -8,6 +8,7 @@ and goes on with the next object.
 from __future__ import annotations
 
 import contextlib
+import queue
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any, cast
 from pynetdicom import _config, evt
 
 from fetal_monai.apps.node.limits import NodeLimits, Refused
+
+_WAITING = 2  # a peer has to wait for each answer: asynchronous operations are not negotiated (PS3.7 D.3.3.3)
 
 
 @contextlib.contextmanager
@@ -70,6 +73,8 @@ def watch(event: evt.Event, folder: Path, limits: NodeLimits) -> None:
     message, socket = event.assoc.dimse.message, event.assoc.dul.socket
     if message is None or socket is None:
         return
+    if event.assoc.dimse.msg_queue.qsize() > _WAITING:
+        socket.close()
     in_memory = (message.encoded_command_set, message.data_set)  # of anything but an object to be stored
     if any(part is not None and part.tell() > limits.pdu_bytes for part in in_memory):
         socket.close()
@@ -84,13 +89,18 @@ def watch(event: evt.Event, folder: Path, limits: NodeLimits) -> None:
 
 
 def clean(event: evt.Event) -> None:
-    """Remove what a connection leaves half received (EVT_CONN_CLOSE).
+    """Remove what a connection leaves half received, and what came whole and waits for its turn (EVT_CONN_CLOSE).
 
     Args:
         event: of pynetdicom.
     """
-    message = event.assoc.dimse.message
-    file = None if message is None else message._data_set_file  # noqa: SLF001
-    if file is not None:
-        file.close()
-        Path(file.name).unlink(missing_ok=True)
+    dimse = event.assoc.dimse
+    files: list[Any] = [getattr(dimse.message, "_data_set_file", None)]
+    with contextlib.suppress(queue.Empty):
+        while True:
+            files.append(getattr(dimse.msg_queue.get_nowait()[1], "_dataset_file", None))
+    dimse.msg_queue.put((None, None))  # pynetdicom's own word for a connection that is closed
+    for file in files:
+        if file is not None:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)

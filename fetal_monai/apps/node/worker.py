@@ -9,9 +9,10 @@ from collections.abc import Callable, Container
 from dataclasses import asdict
 from pathlib import Path
 
+from fetal_monai.apps.node.delivery import pause
 from fetal_monai.apps.node.ledger import Ledger
-from fetal_monai.apps.node.predicting import PredictionProcess, WorkerDied
-from fetal_monai.apps.node.records import CLOSED, KEY_OBJECTS, PENDING, RECEIVING, SENT, Document, QueuedStudy
+from fetal_monai.apps.node.predicting import NotNow, PredictionProcess, WorkerDied
+from fetal_monai.apps.node.records import CLOSED, RECEIVING, QueuedStudy
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.closing import Closing
 
@@ -75,6 +76,7 @@ class Worker(Closing):
         busy: gives the keys of studies that are being received.
         fatal: is called if the model cannot be used at all.
         wake: is called when there is something to send.
+        first_pause: seconds to wait where it is no study's fault that it cannot be predicted; see `pause`.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Worker(Closing):
         busy: Callable[[], Container[str]] = frozenset,
         fatal: Callable[[FetalMonaiError], None] = lambda error: None,  # noqa: ARG005
         wake: Callable[[], None] = lambda: None,
+        first_pause: float = 5.0,
     ) -> None:
         self._storage, self._ledger, self._process = storage, ledger, process
         self._busy, self._fatal, self._wake = busy, fatal, wake
         self._quiet = QuietTime(quiet)
         self._pause = min(max(quiet / 10, 0.05), 1.0)
+        self._first_pause, self._waits = first_pause, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="node-worker")
         self._thread.start()
@@ -101,37 +105,46 @@ class Worker(Closing):
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def stop(self) -> None:
+        """Begin no other study."""
+        self._stop.set()
+
     def close(self) -> None:
         """Let the study that is being predicted end, and begin no other."""
-        self._stop.set()
+        self.stop()
         self._thread.join()
         self._process.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._process.start()
-            except (FetalMonaiError, WorkerDied) as error:  # of the model, not of any study
-                self._fatal(error if isinstance(error, FetalMonaiError) else FetalMonaiError(str(error)))
-                return
-            try:
+                if not self._has_model():
+                    return
                 for study in self._quiet.over(self._ledger.studies(RECEIVING), self._busy()):
                     self._ledger.close_study(study.key, study.revision)
                 if waiting := self._ledger.longest(CLOSED):
                     self._predict(waiting)
                     continue
-            except Exception as error:  # noqa: BLE001  # a full disk, a locked file: it is tried again
+            except Exception as error:  # noqa: BLE001  # a full disk, a locked file, no process: it is tried again
                 LOG.error("the worker: %s", type(error).__name__)  # noqa: TRY400
-                self._stop.wait(5)
+                self._stop.wait(self._first_pause)
             self._stop.wait(self._pause)
 
+    def _has_model(self) -> bool:
+        try:
+            self._process.start()
+        except (FetalMonaiError, WorkerDied) as error:  # of the model, not of any study
+            self._fatal(error if isinstance(error, FetalMonaiError) else FetalMonaiError(str(error)))
+            return False
+        return True
+
     def _predict(self, study: QueuedStudy) -> None:
-        objects = self._ledger.instances(study.key)
+        objects, previous = self._ledger.instances(study.key), self._ledger.previous(study.key)
         job = {
             "files": [str(self._storage / one.file) for one in objects],
             "digests": [f"{one.uid} {one.digest}" for one in objects],
             "folder": str(self._storage / REPORTS / study.key),
-            "previous": self._previous(study.key),
+            "previous": previous and asdict(previous),
         }
         if not objects:
             self._ledger.fail_study(study.key, study.revision, "its objects are gone: send them again")
@@ -146,20 +159,19 @@ class Worker(Closing):
                 error = f"{died}; so it did {_DEATHS} times: look for an object that breaks a decoder, or for memory"
                 self._ledger.fail_study(study.key, study.revision, error)
             return
+        except NotNow as reason:
+            LOG.error("study %s waits: %s", study.uid, reason)  # noqa: TRY400
+            self._ledger.postpone(study.key, study.revision, f"waits: {reason}")
+            self._waits += 1
+            self._stop.wait(pause(self._waits, self._first_pause))
+            return
         except FetalMonaiError as error:
+            self._waits = 0
             LOG.warning("study %s: no report", study.uid)
             self._ledger.fail_study(study.key, study.revision, str(error))
             return
-        if self._ledger.finish_prediction(study.key, study.revision, documents):
+        self._waits = 0
+        if self._ledger.finish_prediction(study.key, study.revision, documents, previous):
             seconds = time.monotonic() - start
             LOG.info("study %s: %d objects reported in %.1f s", study.uid, len(objects), seconds)
             self._wake()
-
-    def _previous(self, key: str) -> dict[str, str] | None:
-        """The newest report of a study that somebody may have seen: sent, or perhaps on its way."""
-        reports: list[Document] = [
-            one.document
-            for one in self._ledger.deliveries(study=key)
-            if one.document.sop_class != KEY_OBJECTS and (one.state == SENT or (one.state == PENDING and one.attempts))
-        ]
-        return asdict(reports[-1]) if reports else None

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from fetal_monai.apps.node.destinations import Unreachable, parse_destination
 from fetal_monai.apps.node.disk import StorageLock
 from fetal_monai.apps.node.limits import NodeLimits
-from fetal_monai.apps.node.node import NodeSettings, running
+from fetal_monai.apps.node.node import GRACE_S, NodeSettings, running
+from fetal_monai.apps.node.server import Receiver
 from fetal_monai.apps.node.tls import TlsFiles
 from fetal_monai.cli import app
 from fetal_monai.errors import InputError
@@ -258,6 +259,27 @@ def test_two_nodes_on_one_storage_folder(tmp_path):
         assert "another node is using it" in done.stderr
     with StorageLock(settings.storage):
         pass
+
+
+def test_associations_have_their_time_before_the_study_in_hand(tmp_path, monkeypatch):
+    ended = []
+
+    class Busy:
+        def __init__(self, *_, **__):
+            pass
+
+        def stop(self):
+            ended.append("no other study")
+
+        def close(self):
+            ended.append("study")
+
+    end = Receiver.close
+    monkeypatch.setattr("fetal_monai.apps.node.node.Worker", Busy)
+    monkeypatch.setattr(Receiver, "close", lambda self, grace=0.0: (ended.append(grace), end(self)))
+    with running(NodeSettings(tmp_path, port=0), fatal=print):
+        pass
+    assert ended == ["no other study", GRACE_S, "study", 0.0]
 
 
 def test_any_client_of_today_s_tls_is_spoken_to(certificates, start):

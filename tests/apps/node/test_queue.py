@@ -69,7 +69,8 @@ def test_what_comes_late_makes_a_new_version(predicted):
     predicted.add(instance(3), "1.2.3")
     assert not predicted.finish_prediction("s", 2, [document("3")]), "kept a report that knows of two objects only"
     predicted.close_study("s", 3)
-    assert predicted.finish_prediction("s", 3, [document("3")])
+    assert not predicted.finish_prediction("s", 3, [document("3")]), "kept a report that does not name the one before"
+    assert predicted.finish_prediction("s", 3, [document("3")], document("2"))
     versions = {one.document.uid: (one.version, one.state) for one in predicted.deliveries()}
     assert versions == {"1": (1, "sent"), "2": (1, "superseded"), "3": (2, "pending")}
 
@@ -94,13 +95,73 @@ def test_failures_wait_for_a_person(predicted):
     assert state(predicted) == "closed", "the second object was never predicted"
 
 
+def test_what_is_replaced_stays_so(predicted):
+    assert predicted.sending("1")
+    predicted.add(instance(2), "1.2.3")
+    predicted.close_study("s", 2)
+    assert predicted.previous("s") == document("1"), "it may be there"
+    assert predicted.finish_prediction("s", 2, [document("3")], document("1"))
+    predicted.not_sent("1", "gone", counted=True)
+    predicted.sent("2")
+    assert not predicted.sending("2")
+    states = {one.document.uid: (one.state, one.attempts) for one in predicted.deliveries()}
+    assert states == {"1": ("superseded", 1), "2": ("superseded", 0), "3": ("pending", 0)}
+    assert state(predicted) == "predicted"
+
+
+def test_what_begins_to_be_sent_during_a_prediction_is_named(predicted):
+    predicted.add(instance(2), "1.2.3")
+    predicted.close_study("s", 2)
+    previous = predicted.previous("s")
+    assert previous is None
+    assert predicted.sending("1")
+    assert not predicted.finish_prediction("s", 2, [document("3")], previous)
+    assert predicted.finish_prediction("s", 2, [document("3")], document("1"))
+
+
+@pytest.mark.parametrize("way", ["sent", "not sent"])
+def test_an_older_report_s_way_is_not_that_of_a_study_that_failed(predicted, way):
+    predicted.add(instance(2), "1.2.3")
+    predicted.close_study("s", 2)
+    predicted.fail_study("s", 2, "nothing can be read")
+    for uid in "12":
+        predicted.sent(uid) if way == "sent" else predicted.not_sent(uid, "gone")
+    assert [one.error for one in predicted.failures()] == ["nothing can be read"]
+
+
+def test_what_is_made_again_has_all_its_attempts(predicted):
+    for _ in range(3):
+        predicted.not_sent("1", "refused")
+    predicted.predict_again("s")
+    assert predicted.finish_prediction("s", 1, [document("1"), document("2")])
+    assert [(one.state, one.attempts, one.error) for one in predicted.deliveries()] == [("pending", 0, "")] * 2
+
+
+def test_what_is_never_committed_is_given_up(predicted):
+    for _ in range(10):
+        assert state(predicted) == "predicted"
+        assert predicted.sending("1")
+        predicted.sent("1", "1.9")
+        predicted.committed("1.9", [], ["1"])
+    assert [one.error for one in predicted.failures()] == ["the destination did not commit to keep it"]
+
+
+def test_what_has_to_wait_waits_behind_the_others(ledger):
+    for key in "st":
+        ledger.add(instance(key, key), f"1.2.{key}")
+        ledger.close_study(key, 1)
+    ledger.postpone("s", 1, "waits: the disk is full")
+    assert ledger.longest("closed").key == "t"
+    assert (ledger.study("s").state, ledger.study("s").error) == ("closed", "waits: the disk is full")
+
+
 def test_the_same_report_again_is_not_sent_again(predicted):
     for uid in "12":
         predicted.sent(uid)
     predicted.lose(instance(1))
     predicted.add(instance(1), "1.2.3")
     predicted.close_study("s", 3)
-    assert predicted.finish_prediction("s", 3, [document("1"), document("2")])
+    assert predicted.finish_prediction("s", 3, [document("1"), document("2")], predicted.previous("s"))
     assert (state(predicted), [one.state for one in predicted.deliveries()]) == ("sent", ["sent", "sent"])
 
 
@@ -146,7 +207,7 @@ def test_a_clock_that_is_set_back_changes_nothing(ledger, monkeypatch):
     ledger.sent("1")
     ledger.add(instance(2), "1.2.3")
     ledger.close_study("s", 2)
-    assert ledger.finish_prediction("s", 2, [document("2")])
+    assert ledger.finish_prediction("s", 2, [document("2")], document("1"))
     ledger.sent("2")
     assert (state(ledger), ledger.study("s").version) == ("sent", 2)
 
@@ -165,7 +226,7 @@ def take_step(ledger, step, flag):
     elif step == "close":
         ledger.close_study("s", seen)
     elif step == "predict":
-        ledger.finish_prediction("s", seen, [document(f"{seen}.1"), document(f"{seen}.2")])
+        ledger.finish_prediction("s", seen, [document(f"{seen}.1"), document(f"{seen}.2")], ledger.previous("s"))
     elif step == "send":
         for one in ledger.deliveries("pending"):
             ledger.sent(one.document.uid)

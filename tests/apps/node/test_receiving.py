@@ -7,12 +7,14 @@ import stat
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundImageStorage
 from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_STORE
 
 from clips import textured, write_clip
 from fetal_monai.apps.node.contexts import STORAGE_CLASSES
@@ -219,6 +221,32 @@ def test_an_association_that_breaks_off_leaves_nothing(start, tmp_path):
     assert storescu(node.port, path).returncode == 0
 
 
+@drops_sockets
+def test_a_peer_that_does_not_wait_for_answers_leaves_nothing(start, tmp_path, monkeypatch):
+    node = start()
+    go_on, take = threading.Event(), node.inbox.take
+    monkeypatch.setattr(node.inbox, "take", lambda *request: go_on.wait(30) and take(*request))
+    data = still(tmp_path / "a.dcm", 1)
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 0
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = UltrasoundImageStorage, dcmread(data).SOPInstanceUID
+    with associated(node.port, [(UltrasoundImageStorage, ExplicitVRLittleEndian)]) as assoc:
+        for _ in range(10):
+            request.DataSet = BytesIO(content(data))
+            assoc.dimse.send_msg(request, assoc.accepted_contexts[0].context_id)
+        for _ in range(1000):
+            if not assoc.is_alive() and len(node.incoming()) == 1:
+                break
+            threading.Event().wait(0.01)
+        assert len(node.incoming()) == 1, "only the object in hand is left"
+    go_on.set()
+    for _ in range(500):
+        if not node.incoming():
+            break
+        threading.Event().wait(0.01)
+    assert node.incoming() == []
+
+
 def test_twenty_associations_at_once_are_served(start, tmp_path):
     node = start()
     folders = [tmp_path / f"s{k}" for k in range(20)]
@@ -291,6 +319,32 @@ def test_files_and_queue_agree_again_at_a_start(start, tmp_path):
         name.unlink()  # all rows: files without one are entered anew
     third = start()
     assert states(third) == [("1.2.3", "receiving", 3)]
+
+
+def test_names_are_on_the_disk_before_the_row_is(start, tmp_path, monkeypatch):
+    node = start()
+    path, synced, add = still(tmp_path / "a.dcm", 1), [], node.ledger.add
+    monkeypatch.setattr("fetal_monai.apps.node.inbox.sync", synced.append)
+    monkeypatch.setattr(node.ledger, "add", lambda *entry: (synced.append("row"), add(*entry)))
+    assert send_raw(node.port, path) == [0]
+    objects, (kept,) = node.storage / "objects", node.files()
+    assert synced[1:] == [kept.parent, objects, "row"]
+    synced.clear()
+    assert send_raw(node.port, still(tmp_path / "b.dcm", 2)) == [0]
+    assert synced[1:] == [kept.parent, objects, "row"], "who made the study's folder may not have lived to sync it"
+    node.close()
+    for name in node.storage.glob("queue.sqlite*"):
+        name.unlink()
+    synced.clear()
+    start()
+    assert synced[0] == node.storage
+    assert synced.count(kept.parent) == 2
+
+
+def test_what_names_studies_is_the_node_s_alone(start):
+    node = start()
+    for path in node.storage.glob("queue.sqlite*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
 def test_clips_are_whole_only_with_all_frames(start, tmp_path):

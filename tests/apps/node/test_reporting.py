@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import stat
 import time
 
 import pytest
+import torch
 from pydicom import dcmread
 
 from fetal_monai.apps.node.delivery import Sender
 from fetal_monai.apps.node.destinations import DicomDestination, Unreachable, WebDestination, parse_destination
-from fetal_monai.apps.node.predicting import ModelSettings, PredictionProcess, WorkerDied
+from fetal_monai.apps.node.predicting import ModelSettings, NotNow, PredictionProcess, WorkerDied, answer_job
 from fetal_monai.apps.node.records import KEY_OBJECTS, Document
 from fetal_monai.apps.node.report import Job, report_study
 from fetal_monai.apps.node.worker import Worker
@@ -146,7 +148,9 @@ def test_a_dead_destination_delays_nothing_but_itself(run, archive, start, tmp_p
     }
 
 
-def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp_path):
+def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("fetal_monai.apps.node.report.sync", synced.append)
     protocol = load_protocol("isuog_mid_trimester")
     files = [still(tmp_path / f"{k}.dcm", k) for k in range(2)]
 
@@ -165,6 +169,9 @@ def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp
     written = next((tmp_path / "a").rglob("*.json"))
     assert written.stem == one[0].uid
     assert "Secret" not in written.read_text()
+    folder = tmp_path / "a"
+    assert [stat.S_IMODE((folder / name).stat().st_mode) for name in ("reports", "reports/s")] == [0o700] * 2
+    assert {written, folder, folder / "reports", folder / "reports" / "s"} <= set(synced)
     itself = report("d", ("1", "2"), previous=one[0])
     assert "PredecessorDocumentsSequence" not in dcmread(tmp_path / "d" / itself[0].file)
 
@@ -239,6 +246,130 @@ def test_a_refused_document_is_tried_again_and_given_up_in_the_end(start, proces
     assert (done.state, lost.state, lost.attempts, lost.error) == ("sent", "failed", 3, "refused with status A700")
 
 
+class Once:
+    """A destination that has trouble with the first document, whatever comes behind it."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def send(self, paths, arrived, refused):  # noqa: ARG002
+        for path in paths:
+            if path.name == "1":
+                raise self.error
+            arrived(path, None)
+
+
+@pytest.fixture
+def two_documents(start, tmp_path):
+    node = start()
+    for name in "12":
+        still(node.storage / name, 1)
+    assert send_raw(node.port, still(tmp_path / "a.dcm", 1)) == [0]
+    key = node.ledger.studies()[0].key
+    node.ledger.close_study(key, 1)
+    assert node.ledger.finish_prediction(key, 1, [Document(name, f"{name}.1", "1.2", name) for name in "12"])
+    return node
+
+
+def deliveries(node):
+    return [(one.state, one.attempts) for one in node.ledger.deliveries()]
+
+
+@pytest.mark.parametrize("error", [ValueError("malformed"), Unreachable("the association was lost")])
+def test_one_document_does_not_keep_the_others_back(two_documents, error):
+    with Sender(two_documents.storage, two_documents.ledger, Once(error), first_pause=0.05):
+        until(lambda: deliveries(two_documents)[1][0] == "sent", 10)
+    kept = two_documents.ledger.deliveries()[0]
+    assert kept.state == "pending"
+    assert kept.error == (
+        "the association was lost" if isinstance(error, Unreachable) else "could not be sent (ValueError)"
+    )
+
+
+def test_a_damaged_document_is_made_again(two_documents):
+    (two_documents.storage / "1").write_bytes(b"no DICOM")
+    with Sender(two_documents.storage, two_documents.ledger, Once(ValueError()), first_pause=0.05):
+        until(lambda: state(two_documents) == {"closed"}, 10)
+
+
+class Forgetful:
+    """A destination that takes all and commits to nothing."""
+
+    def __init__(self, ledger):
+        self.ledger, self.times = ledger, []
+
+    def send(self, paths, arrived, refused):  # noqa: ARG002
+        for path in paths:
+            self.times.append(time.monotonic())
+            arrived(path, "1.9")
+            self.ledger.committed("1.9", [], [path.name])
+
+
+def test_what_is_not_committed_waits_longer_each_time_and_is_given_up(two_documents, monkeypatch):
+    monkeypatch.setattr("fetal_monai.apps.node.ledger._COMMITMENTS", 4)
+    forgetful = Forgetful(two_documents.ledger)
+    with Sender(two_documents.storage, two_documents.ledger, forgetful, first_pause=0.05):
+        until(lambda: deliveries(two_documents) == [("failed", 4)] * 2, 10)
+    assert state(two_documents) == {"failed"}
+    assert forgetful.times[-1] - forgetful.times[0] > 0.05 + 0.1 + 0.2
+
+
+class Short:
+    """A process that lacks something at first: itself, or memory."""
+
+    def __init__(self, process, starting, reporting):
+        self.process, self.starting, self.reporting = process, starting, reporting
+
+    def start(self):
+        if self.starting:
+            raise self.starting.pop()
+
+    def close(self):
+        pass
+
+    def report(self, job):
+        if self.reporting:
+            raise self.reporting.pop()
+        return self.process.report(job)
+
+
+def test_what_is_short_for_a_moment_fails_no_study(start, process, tmp_path):
+    node = start()
+    assert send_raw(node.port, still(tmp_path / "a.dcm", 1)) == [0]
+    starting = [OSError(24, "Too many open files"), RuntimeError("can't start new thread")]
+    short = Short(process, starting, [NotNow("OSError: No space left on device")] * 2)
+    with Worker(node.storage, node.ledger, short, quiet=0.1, first_pause=0.05):
+        until(lambda: state(node) == {"predicted"}, 20)
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (OSError(28, "No space left on device"), {"retry": "OSError: No space left on device"}),
+        (MemoryError(), {"retry": "MemoryError: there is not enough memory"}),
+        (torch.OutOfMemoryError("CUDA"), {"retry": "OutOfMemoryError: there is not enough memory"}),
+        (InputError("study", ["it holds no image"]), {"error": "study: 1 problem\n  it holds no image"}),
+        (
+            InputError("study", ["a.dcm: it is damaged: ValueError: 'Secret^\nName' is long; export the file again"]),
+            {"error": "study: 1 problem\n  a.dcm: it is damaged: ValueError; export the file again"},
+        ),
+        (ValueError("Secret"), {"error": "the prediction failed: ValueError; please report this"}),
+    ],
+)
+def test_what_is_no_fault_of_a_study_is_answered_so(monkeypatch, error, answer):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("fetal_monai.apps.node.report.report_study", fail)
+    job = {"files": [], "digests": [], "folder": "f", "previous": None}
+    assert answer_job(job, None, None) == answer
+    process = PredictionProcess(ModelSettings())
+    monkeypatch.setattr(process, "start", lambda: None)
+    monkeypatch.setattr(process, "_ask", lambda _: answer)
+    with pytest.raises(NotNow if "retry" in answer else FetalMonaiError):
+        process.report(job)
+
+
 def test_a_document_that_is_lost_is_made_again(run, start, archive, tmp_path):
     node = start()
     run(node=node)
@@ -283,6 +414,17 @@ def test_nobody_there(tmp_path):
     for text in (f"dicom://A@127.0.0.1:{port}", f"http://127.0.0.1:{port}/dicom-web"):
         with pytest.raises(Unreachable, match="cannot be reached"):
             parse_destination(text, AET, tls=lambda: None).send([path], None, None)
+
+
+def test_a_process_that_was_not_asked_is_not_kept(monkeypatch):
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    with PredictionProcess(ModelSettings()) as process:
+        monkeypatch.setattr(process, "_ask", fail)
+        with pytest.raises(RuntimeError):
+            process.start()
+        assert process._process is None, "its answer about the model would be taken for that to a study"
 
 
 @pytest.mark.slow
