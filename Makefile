@@ -60,7 +60,7 @@ $(DEPLOY)/.ready: $(READY) $(DEPLOY_PINS)
 	  --requirement $(DEPLOY_PINS)
 	@touch $@
 
-test: lint fast ## Lint, types and the fast tests with coverage (about 12 minutes on two cores)
+test: lint fast ## Lint, types and the fast tests with coverage (about 15 minutes on two cores)
 
 lint: install ## Style, the plan of the house (pyproject.toml) and types
 	$(BIN)/ruff check .

@@ -208,7 +208,7 @@ def test_overlays_and_recipes_go_together(workflow, phantom, tmp_path):
         flow = workflow("train", "train.yaml", *recipes, "multi_gpu_train.yaml", dataset_dir=str(phantom))
         handlers = [handler["_target_"].rpartition(".")[2] for handler in flow.parser["train#handlers"]]
         assert {"DeferredReweighting", "GlobalBatchLoss", "TrainingCheckpoint"} <= set(handlers)
-        assert any("@ema.attach" in step for step in flow.parser["initialize"])
+        assert any("@ema.attach" in step for step in flow.parser["before_training"])
         assert flow.parser["initialize"][1] == "$@process_group"
 
 
