@@ -139,7 +139,7 @@ def assert_same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.T
     """Sums over processes are rounded otherwise, and each step adds to it."""
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        assert (value - theirs[name]).norm() <= 1e-3 * theirs[name].norm() + 1e-6, name
+        assert (value - theirs[name]).norm() <= 5e-3 * theirs[name].norm() + 1e-6, name
 
 
 def scalars(out: Path) -> dict[str, list[float]]:
