@@ -68,12 +68,13 @@ lint: install ## Style, the plan of the house (pyproject.toml) and types
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
-# One thread a process: two processes on two cores are faster than two threads in each. The workplaces count towards
-# coverage where they are installed; elsewhere their tests are skipped.
+# One thread a process: two processes on two cores are faster than two threads in each. A test that hangs ends its process
+# and fails; the rest goes on. The workplaces count towards coverage where they are installed; elsewhere their tests are
+# skipped.
 ABSENT = $(if $(wildcard $(VENV)/.label-ready),,fetal_monai/apps/label/*,)$(if $(wildcard $(DEPLOY)/.ready),,fetal_monai/apps/deploy/*,)
 
 fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout-method=thread --cov --cov-report=
 	$(BIN)/python -m coverage report --skip-covered --fail-under=90 --omit='$(ABSENT)tests/*'
 
 slow: install ## The tests that take minutes: the default network, exports of the whole family, the wheel in an empty environment

@@ -69,7 +69,7 @@ class FrameStore:
     def __init__(self, folder: str | PathLike[str], recipe: str) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self.recipe = recipe
-        self._writes = self._claim()
+        self._writes = torch.tensor(self._claim()).share_memory_()  # what one worker finds, all know
 
     def place(self, source: str | PathLike[str], key: str = "image") -> Path | None:
         """Where a frame is kept as its file is now; ask before decoding, because the file may change meanwhile.
@@ -132,7 +132,7 @@ class FrameStore:
             with atomic_path(place) as temporary, temporary.open("wb") as file:
                 _write(file, frame.permute(1, 2, 0).contiguous().numpy())
         except OSError as error:
-            self._writes = False
+            self._writes.fill_(False)
             logger.warning(
                 "%s: no more frames are cached here (%s); training goes on and decodes the others in each epoch. "
                 "Make room, or name another cache_dir",

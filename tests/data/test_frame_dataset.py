@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,10 +206,10 @@ def test_a_damaged_file_is_made_again(items, tmp_path, damage, caplog):
 def test_processes_may_share_a_folder(items, tmp_path):
     """Several at once, none of which finds a frame stored: whoever comes last replaces a file by its equal."""
     plain = epochs(items[:4], count=1)
-    with ThreadPoolExecutor(4) as pool:
-        runs = list(pool.map(lambda _: epochs(items[:4], count=1, workers=1, cache_dir=tmp_path / "new"), range(4)))
-    for run in runs:
-        assert sorted(run[0]["label"].tolist()) == sorted(plain[0]["label"].tolist())
+    frames = [FrameDataset(items[:4], chain(), kept=3, progress=False, cache_dir=tmp_path / "new") for _ in range(4)]
+    started = [iter(DataLoader(frames, batch_size=4, num_workers=1)) for frames in frames]  # a process of its own each
+    for run in started:
+        assert [batch["label"].tolist() for batch in run] == [[0, 1, 2, 3]]
     files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
     assert len(files) == 4 + 1, "no temporary files are left"
     assert_same(plain, epochs(items[:4], count=1, cache_dir=tmp_path / "new"))
@@ -225,6 +224,19 @@ def test_a_full_disk_is_named_once_and_training_goes_on(items, tmp_path, caplog,
     assert f"{tmp_path}: no more frames are cached here" in record.message
     assert "training goes on" in record.message
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [TAG]
+
+
+def test_a_full_disk_is_named_once_by_all_workers(items, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SPARE_BYTES", 1 << 62)
+    handler = logging.FileHandler(tmp_path / "log")  # what forked workers log, too
+    module.logger.addHandler(handler)
+    try:
+        epochs(items, workers=2, cache_dir=tmp_path / "cache")
+    finally:
+        module.logger.removeHandler(handler)
+        handler.close()
+    said = (tmp_path / "log").read_text().count("no more frames are cached here")
+    assert 1 <= said <= 2, "two workers may find it at the same moment"
 
 
 def test_a_disk_that_fills_while_a_frame_is_written_leaves_nothing_of_it(items, tmp_path, caplog, monkeypatch):
