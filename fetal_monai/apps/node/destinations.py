@@ -20,15 +20,16 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
+from fetal_monai.apps.node.limits import Status
 from fetal_monai.dicomweb.credentials import read_credentials
-from fetal_monai.errors import FetalMonaiError, InputError
+from fetal_monai.errors import InputError
+from fetal_monai.utils.extras import needing
 
 if TYPE_CHECKING:
     from fetal_monai.dicomweb.faults import ArchiveError
 
 _COMMIT = 1  # action type: request storage commitment (PS3.4 J.3.2)
 _CONNECT_S, _ANSWER_S = 10, 60
-_DUPLICATE = 0x0111  # it is there already: our UIDs are digests of what they name
 
 
 class Unreachable(Exception):  # noqa: N818
@@ -93,7 +94,9 @@ class DicomDestination:
                     raise Unreachable("the association was lost") from error
                 if status is None:
                     raise Unreachable("the association was lost")
-                if status in (0, _DUPLICATE) or status >> 12 == 0xB:  # warnings: stored, with reservations
+                if (
+                    status in (Status.SUCCESS, Status.DUPLICATE_SOP_INSTANCE) or status >> 12 == 0xB
+                ):  # warnings: stored, with reservations
                     arrived(path, transaction)
                     stored.append(document)
                 else:
@@ -156,18 +159,16 @@ class WebDestination:
         verify: Path | None = None,
         certificate: tuple[Path, Path] | None = None,
     ) -> None:
-        try:
+        with needing("node", "STOW-RS needs dicomweb-client"):
             from dicomweb_client import DICOMwebClient  # noqa: PLC0415
 
             from fetal_monai.apps.node.stow import open_stow_session  # noqa: PLC0415
             from fetal_monai.dicomweb.connection import Connection, warn_without_tls  # noqa: PLC0415
             from fetal_monai.dicomweb.faults import ArchiveError  # noqa: PLC0415
-        except ImportError as error:
-            problem = f"STOW-RS needs dicomweb-client ({error}); install it: pip install 'fetal_monai[node]'"
-            raise FetalMonaiError(problem) from error
         own, key = certificate or (None, None)
         who = read_credentials(auth_file)
-        warn_without_tls(url)
+        if who is None:  # else the session warns, of the secrets as well
+            warn_without_tls(url)
         session = open_stow_session(Connection(url, who, verify, own, key, connect_s=_CONNECT_S, silence_s=_ANSWER_S))
         self._client = DICOMwebClient(url, session=session)
         self._error = ArchiveError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 from fetal_monai.apps.node.queue import Queue, now, set_state
@@ -20,7 +21,7 @@ from fetal_monai.apps.node.records import (
     Instance,
     QueuedStudy,
 )
-from fetal_monai.apps.node.schema import STUDIES
+from fetal_monai.apps.node.schema import INSTANCES, STUDIES
 
 _COMMITMENTS = 10
 
@@ -54,8 +55,7 @@ class Ledger(Queue):
         Returns:
             It, or None.
         """
-        query = "SELECT uid, study, sop_class, syntax, digest, size, file FROM instances WHERE uid = ?"
-        rows = self.rows_of(query, uid)
+        rows = self.rows_of(f"{INSTANCES} WHERE uid = ?", uid)
         return Instance(*rows[0]) if rows else None
 
     def add(self, instance: Instance, study_uid: str) -> None:
@@ -65,15 +65,13 @@ class Ledger(Queue):
             instance: a new one.
             study_uid: Study Instance UID.
         """
-        one = instance
         with self.writing() as db:
             db.execute(
                 "INSERT INTO studies (key, uid, state, changed_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (one.study, study_uid, RECEIVING, now()),
+                (instance.study, study_uid, RECEIVING, now()),
             )
-            row = (one.uid, one.study, one.sop_class, one.syntax, one.digest, one.size, one.file)
-            db.execute("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            _reopen(db, one.study)
+            db.execute("INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(instance))
+            _reopen(db, instance.study)
 
     def lose(self, instance: Instance) -> None:
         """Strike out an object whose file is gone; its sender may send it again.
@@ -255,9 +253,8 @@ class Ledger(Queue):
             failed: of the others.
         """
         with self.writing() as db:
-            for uid in done:
-                row = (transaction, uid)
-                db.execute("UPDATE deliveries SET committed = 1 WHERE transaction_uid = ? AND uid = ?", row)
+            query = "UPDATE deliveries SET committed = 1 WHERE transaction_uid = ? AND uid = ?"
+            db.executemany(query, [(transaction, uid) for uid in done])
             for uid in failed:
                 error = "the destination did not commit to keep it"
                 again = db.execute(

@@ -29,7 +29,7 @@ from fetal_monai.apps.node.records import (
     Instance,
     QueuedStudy,
 )
-from fetal_monai.apps.node.schema import STUDIES, prepare_schema
+from fetal_monai.apps.node.schema import INSTANCES, STUDIES, prepare_schema
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.utils.closing import Closing
 
@@ -183,8 +183,7 @@ class Queue(Closing):
         Returns:
             In the order of their UIDs.
         """
-        query = "SELECT uid, study, sop_class, syntax, digest, size, file FROM instances"
-        rows = self.rows_of(f"{query} WHERE ?1 IS NULL OR study = ?1 ORDER BY uid", study)
+        rows = self.rows_of(f"{INSTANCES} WHERE ?1 IS NULL OR study = ?1 ORDER BY uid", study)
         return [Instance(*row) for row in rows]
 
     def waiting_since(self) -> dict[str, str]:

@@ -51,6 +51,7 @@ CREATE INDEX deliveries_by_study ON deliveries (study);
 CREATE INDEX deliveries_by_state ON deliveries (state);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+INSTANCES = "SELECT uid, study, sop_class, syntax, digest, size, file FROM instances"
 STUDIES = """SELECT key, uid, state, revision, version,
     (SELECT count(*) FROM instances WHERE instances.study = studies.key), attempts, error, changed_at FROM studies"""
 

@@ -8,9 +8,9 @@ from typing import Any
 import requests
 from pydicom import Dataset
 
+from fetal_monai.apps.node.limits import Status
 from fetal_monai.dicomweb.connection import ArchiveSession, Connection, open_session
 
-_DUPLICATE = 0x0111  # it is there already: our UIDs are digests of what they name
 OF_THE_SERVICE = frozenset({401, 403, 404, 407, 408, 429})
 """HTTP statuses below 500 that say nothing of the document: a password or a path is wrong, or it is too much."""
 
@@ -57,7 +57,7 @@ def why_not_stored(answer: Dataset, uid: str) -> str | None:
     """
     for item in answer.get("FailedSOPSequence") or ():
         reason = item.get("FailureReason")
-        if reason != _DUPLICATE:
+        if reason != Status.DUPLICATE_SOP_INSTANCE:  # it is there already: our UIDs are digests of what they name
             return "refused" if reason is None else f"refused with failure reason {reason:04X}"
         return None
     stored = {str(item.get("ReferencedSOPInstanceUID")) for item in answer.get("ReferencedSOPSequence") or ()}
