@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.utils.extras import needing
 
 _MIB = 1 << 20
 
@@ -68,11 +68,8 @@ def node(
     """
     import logging  # noqa: PLC0415
 
-    try:
+    with needing("node", "the node needs pynetdicom"):
         import pynetdicom  # noqa: F401, PLC0415
-    except ImportError as error:
-        problem = f"the node needs pynetdicom ({error}); install it: pip install 'fetal_monai[node]'"
-        raise FetalMonaiError(problem) from error
     from fetal_monai.apps.node.limits import NodeLimits  # noqa: PLC0415
     from fetal_monai.apps.node.node import NodeSettings, serve  # noqa: PLC0415
     from fetal_monai.apps.node.predicting import ModelSettings  # noqa: PLC0415

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.utils.extras import needing
 
 
 def package(name: str) -> Any:
@@ -20,8 +20,5 @@ def package(name: str) -> Any:
     Raises:
         FetalMonaiError: if it is not installed.
     """
-    try:
+    with needing("ray", "--ray needs Ray Data"):
         return importlib.import_module(name)
-    except ImportError as error:
-        problem = f"--ray needs Ray Data ({error}); install it: pip install 'fetal_monai[ray]'"
-        raise FetalMonaiError(problem) from None

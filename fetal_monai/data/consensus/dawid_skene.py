@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fetal_monai.data.consensus.leave_one_out import leave_one_out
 from fetal_monai.data.consensus.votes import Votes
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.utils.extras import needing
 
 Method = Literal["dawid-skene", "one-coin", "majority"]
 """`one-coin` estimates an accuracy for each expert in the place of a confusion, which needs fewer images; `majority`
@@ -120,12 +120,9 @@ def find_consensus(votes: Votes, method: Method = "dawid-skene") -> Consensus:
         >>> found.labels.tolist(), found.probability.round(2).tolist(), found.disputed
         ([0, 1], [0.67, 1.0], [0])
     """
-    try:
+    with needing("consensus", "a consensus needs crowd-kit"):
         from crowdkit.aggregation import DawidSkene, MajorityVote, OneCoinDawidSkene  # noqa: PLC0415
         from crowdkit.metrics.data import alpha_krippendorff  # noqa: PLC0415
-    except ImportError as error:
-        problem = f"a consensus needs crowd-kit ({error}); install it: pip install 'fetal_monai[consensus]'"
-        raise FetalMonaiError(problem) from None
     answers = votes.table.rename(columns={"image": "task", "expert": "worker"})[["task", "worker", "label"]]
     converged = True
     with warnings.catch_warnings():
