@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
+from fetal_monai.cli.outputs import say_counts
 from fetal_monai.cli.running import Running
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.utils.extras import needing
 
 if TYPE_CHECKING:
     from fetal_monai.results.predict_from_archive import ArchiveSummary
@@ -106,11 +108,8 @@ def predict_dicomweb(where: Where, model: Path, out: Path, options: Options, run
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn  # noqa: PLC0415
 
-    try:
+    with needing("dicomweb", "--dicomweb needs dicomweb-client"):
         from fetal_monai.dicomweb.archive import Archive, check_uid  # noqa: PLC0415
-    except ImportError as error:
-        problem = f"--dicomweb needs dicomweb-client ({error}); install it: pip install 'fetal_monai[dicomweb]'"
-        raise FetalMonaiError(problem) from None
     from fetal_monai.dicomweb.connection import Connection  # noqa: PLC0415
     from fetal_monai.dicomweb.credentials import read_credentials  # noqa: PLC0415
     from fetal_monai.inference.predictor import Predictor  # noqa: PLC0415
@@ -154,12 +153,12 @@ def report(summary: ArchiveSummary, out: Path) -> None:
     """
     for uid, done in summary.done.items():
         typer.echo(f"{out / uid}: {done.images} images, {len(done.failures)} inputs that could not be read")
-    for count, what in (
-        (len(summary.there), "studies passed over: their results are in OUT"),
-        (len(summary.without_ultrasound), "studies passed over: no ultrasound in them"),
-    ):
-        if count:
-            typer.echo(f"{count} {what}")
+    say_counts(
+        [
+            (len(summary.there), "studies passed over: their results are in OUT"),
+            (len(summary.without_ultrasound), "studies passed over: no ultrasound in them"),
+        ]
+    )
     if summary.done or summary.there:
         typer.echo(f"{out / 'index.html'} lists all")
     failures = list(summary.failures.values())

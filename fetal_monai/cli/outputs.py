@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,21 @@ from typing import Any
 import typer
 
 from fetal_monai.errors import InputError
+
+
+def say_counts(counts: Iterable[tuple[int, str]]) -> None:
+    """Say how many there are of each, of what there are any.
+
+    Args:
+        counts: a number, and what it counts.
+
+    Example:
+        >>> say_counts([(2, "files passed over"), (0, "reports")])
+        2 files passed over
+    """
+    for count, what in counts:
+        if count:
+            typer.echo(f"{count} {what}")
 
 
 def write_outputs(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fetal_monai.cli import dicomweb as remote
+from fetal_monai.cli.outputs import say_counts
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
 from fetal_monai.cli.running import Running
 
@@ -110,14 +111,14 @@ def predict(
         typer.echo(f"{row.name}: {what}" + (f"; {out / row.report}" if row.report else ""))
     if len(summary.studies) > 10:
         typer.echo(f"... and {len(summary.studies) - 10} more studies; {out / 'index.html'} lists all")
-    for count, what in (
-        (summary.abstained, "images left without a label: the model is not sure enough"),
-        (summary.passed_over, "files passed over: no ultrasound images, or there twice"),
-        (summary.reports, "structured reports, each with its key objects"),
-        (summary.without_report, "studies without a structured report: pictures, or DICOM that names no study"),
-    ):
-        if count:
-            typer.echo(f"{count} {what}")
+    say_counts(
+        [
+            (summary.abstained, "images left without a label: the model is not sure enough"),
+            (summary.passed_over, "files passed over: no ultrasound images, or there twice"),
+            (summary.reports, "structured reports, each with its key objects"),
+            (summary.without_report, "studies without a structured report: pictures, or DICOM that names no study"),
+        ]
+    )
     if summary.failures:
         typer.echo(f"{len(summary.failures)} inputs could not be read (all are in predictions.json):", err=True)
         for failure in summary.failures[:20]:

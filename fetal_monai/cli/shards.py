@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from fetal_monai.cli.outputs import say_counts
 from fetal_monai.cli.running import Running
 
 
@@ -44,13 +45,13 @@ def predict_with_ray(inputs: list[Path], model: Path, out: Path, running: Runnin
     typer.echo(
         f"{out}: {counts.images} images of {summary.files} files in {summary.seconds:.1f} s ({rate:.1f} images/s)"
     )
-    for count, what in (
-        (summary.there, "files passed over: they were done before"),
-        (counts.abstained, "images left without a label: the model is not sure enough"),
-        (counts.passed_over, "files passed over: no ultrasound images"),
-    ):
-        if count:
-            typer.echo(f"{count} {what}")
+    say_counts(
+        [
+            (summary.there, "files passed over: they were done before"),
+            (counts.abstained, "images left without a label: the model is not sure enough"),
+            (counts.passed_over, "files passed over: no ultrasound images"),
+        ]
+    )
     if counts.failed:
         typer.echo(f"{counts.failed} files or frames could not be read: rows of state 'failed' tell why", err=True)
     if summary.unsettled:

@@ -7,13 +7,14 @@ from os import PathLike
 from typing import Any
 
 import torch
-from monai.data import CacheDataset, MetaTensor
+from monai.data import CacheDataset
 from monai.transforms import Compose
 from monai.transforms.traits import RandomizableTrait
 
 from fetal_monai.data.frame_store import FrameStore
 from fetal_monai.data.transform_records import describe_transforms
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.utils.untracked import untracked
 
 
 class FrameDataset(CacheDataset):
@@ -88,7 +89,7 @@ class FrameDataset(CacheDataset):
         index %= len(self)
         kept = self._cache[index] if index < self.cache_num else self._load_cache_item(index)
         item = self.transform({**self.data[index], **kept}, start=self.kept)
-        return {key: _untracked(value) for key, value in item.items()}  # MONAI's transforms begin to track anew
+        return {key: untracked(value) for key, value in item.items()}  # MONAI's transforms begin to track anew
 
     def _made(self, item: Mapping[str, Any]) -> dict[str, Any]:
         result = self.transform(dict(item), end=self.kept, threading=True)
@@ -97,11 +98,7 @@ class FrameDataset(CacheDataset):
 
 def _plain(value: Any) -> Any:
     """Without metadata; frames with the colours of a pixel side by side in memory, as resizing wants them."""
-    value = _untracked(value)
+    value = untracked(value)
     if isinstance(value, torch.Tensor) and value.dtype == torch.uint8 and value.ndim == 3:
         return value.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     return value
-
-
-def _untracked(value: Any) -> Any:
-    return value.as_tensor() if isinstance(value, MetaTensor) else value

@@ -13,13 +13,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from fetal_monai.errors import FetalMonaiError
 from fetal_monai.federated.site import pack
 from fetal_monai.model.facts import FACTS_FILE, read_facts
-from fetal_monai.model.folder import WEIGHTS_FILE, load_model
+from fetal_monai.model.folder import WEIGHTS_FILE, load_model, save_weights
 from fetal_monai.networks.state_dicts import load_strictly
 from fetal_monai.utils.bundle import bundle_root
-from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.extras import needing
 
 
 def write_start(
@@ -53,9 +52,7 @@ def write_start(
         network, parser.get_parsed_content("validate#preprocessing"), parser.get_parsed_content("class_names")
     )
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out / WEIGHTS_FILE) as temporary:
-        torch.save(network.state_dict(), temporary)
+    save_weights(network, out / WEIGHTS_FILE)
     write_facts(out, facts)
     return out
 
@@ -80,9 +77,7 @@ def write_global(start: str | PathLike[str], weights: str | PathLike[str], out: 
     state = torch.load(weights, map_location="cpu", weights_only=True)["model"]
     load_strictly(network, {name: torch.as_tensor(value) for name, value in state.items()}, source=Path(weights))
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out / WEIGHTS_FILE) as temporary:
-        torch.save(network.state_dict(), temporary)
+    save_weights(network, out / WEIGHTS_FILE)
     shutil.copyfile(Path(start, FACTS_FILE), out / FACTS_FILE)
     return out
 
@@ -111,12 +106,10 @@ def federated_averaging(
     Raises:
         FetalMonaiError: if NVFlare is missing.
     """
-    try:
+    with needing("federated", "a job needs nvflare"):
         from nvflare.app_opt.pt.recipes.fedavg import FedAvgRecipe  # noqa: PLC0415
         from nvflare.client.config import ExchangeFormat  # noqa: PLC0415
         from nvflare.recipe.utils import set_per_site_config  # noqa: PLC0415
-    except ImportError as error:
-        raise FetalMonaiError(f"a job needs nvflare ({error}); pip install 'fetal_monai[federated]'") from error
     start = Path(start).resolve()
     network = {"class_path": "fetal_monai.utils.serialization.rebuild", "args": {"config": read_facts(start).network}}
     recipe = FedAvgRecipe(

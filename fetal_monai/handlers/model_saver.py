@@ -13,8 +13,7 @@ from ignite.engine import Engine, Events
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.model.decisions import FITTED_FILES
 from fetal_monai.model.facts import ModelFacts, write_facts
-from fetal_monai.model.folder import WEIGHTS_FILE
-from fetal_monai.utils.files import atomic_path
+from fetal_monai.model.folder import WEIGHTS_FILE, save_weights
 
 Keep = Literal["best", "last"]
 
@@ -61,8 +60,7 @@ class ModelSaver:
             return
         for name in FITTED_FILES:  # an earlier evaluation's: calibrated for other weights
             (self.folder / name).unlink(missing_ok=True)
-        with atomic_path(self.folder / WEIGHTS_FILE) as temporary:
-            torch.save(self.network.state_dict(), temporary)
+        save_weights(self.network, self.folder / WEIGHTS_FILE)
         selected = {
             "epoch": int(state.epoch),
             f"val_{state.key_metric_name}": float(state.metrics[state.key_metric_name]),

@@ -7,8 +7,9 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.inferers import Inferer
+
+from fetal_monai.utils.untracked import untracked
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -62,8 +63,7 @@ class AutocastInferer(Inferer):
         enabled = self.enabled
         if enabled is None and inputs.device.type == "cpu":
             enabled = bfloat16_pays(inputs.device)
-        # Metadata would be carried through every layer.
-        views = [view.as_tensor() if isinstance(view, MetaTensor) else view for view in (inputs, *args)]
+        views = [untracked(view) for view in (inputs, *args)]
         asked = (
             nullcontext() if enabled is None else torch.autocast(inputs.device.type, torch.bfloat16, enabled=enabled)
         )

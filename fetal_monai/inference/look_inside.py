@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fetal_monai.inference.float32 import full_float32
-from fetal_monai.inference.views import Views
+from fetal_monai.inference.views import Views, stack_views
 
 Look: TypeAlias = Callable[[Any, list[torch.Tensor]], torch.Tensor]
 
@@ -36,6 +36,5 @@ def look_inside(
         >>> said.shape, said.mean(axis=1).tolist()
         ((2, 12), [1.0, 0.0])
     """
-    batch = [torch.stack([view[name] for view in views]).to(device) for name in views[0]]
     with full_float32():
-        return np.asarray(function(network, batch).double().cpu().numpy())
+        return np.asarray(function(network, stack_views(views, device)).double().cpu().numpy())

@@ -23,7 +23,7 @@ from fetal_monai.inference.identity import model_identity
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.look_inside import Look, look_inside
 from fetal_monai.inference.prediction import Prediction, ReadFailure
-from fetal_monai.inference.views import Views, loaded_image, prepare
+from fetal_monai.inference.views import Views, loaded_image, prepare, stack_views
 from fetal_monai.model.decisions import read_decisions
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
@@ -203,7 +203,7 @@ class Predictor:
             yield item if isinstance(item, ReadFailure) else next(predictions)
 
     def _infer(self, frames: list[Frame], views: list[Views]) -> Iterator[Prediction | ReadFailure]:
-        batch = [torch.stack([view[name] for view in views]).to(self.device) for name in views[0]]
+        batch = stack_views(views, self.device)
         with self._turn:  # engines are for one thread at a time
             found, features = self.engine.forward(batch)
         logits, ood = found.double().cpu(), self.decisions.ood

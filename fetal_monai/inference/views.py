@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose
 from numpy.typing import NDArray
+
+from fetal_monai.utils.untracked import untracked
 
 Views = dict[str, torch.Tensor]
 
@@ -66,12 +68,25 @@ def prepare_and_show(preprocessing: Compose, image: torch.Tensor) -> tuple[Views
         state = data["image"]
         if state.dtype == torch.uint8 and state.ndim == 3 and len(state) == 3:
             picture = state
-    return _views(data), np.ascontiguousarray(_plain(picture).permute(1, 2, 0).numpy())
+    return _views(data), np.ascontiguousarray(untracked(picture).permute(1, 2, 0).numpy())
 
 
 def _views(data: Mapping[str, Any]) -> Views:
-    return {name: _plain(torch.as_tensor(data[name])) for name in ("image", "image_shallow") if name in data}
+    return {name: untracked(torch.as_tensor(data[name])) for name in ("image", "image_shallow") if name in data}
 
 
-def _plain(image: torch.Tensor) -> torch.Tensor:
-    return image.as_tensor() if isinstance(image, MetaTensor) else image
+def stack_views(views: Sequence[Views], device: torch.device | str = "cpu") -> list[torch.Tensor]:
+    """Make a batch.
+
+    Args:
+        views: of B images, from `prepare`.
+        device: where it goes.
+
+    Returns:
+        (B, 3, h, w) of each view, in the order of the network's arguments.
+
+    Example:
+        >>> [tuple(view.shape) for view in stack_views([{"image": torch.zeros(3, 2, 2)}] * 4)]
+        [(4, 3, 2, 2)]
+    """
+    return [torch.stack([view[name] for view in views]).to(device) for name in views[0]]

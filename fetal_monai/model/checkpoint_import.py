@@ -7,15 +7,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.bundle import ConfigParser
 
 from fetal_monai.errors import InputError
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import FACTS_FILE, write_facts
+from fetal_monai.model.folder import save_weights
 from fetal_monai.networks.reference import load_reference_checkpoint
 from fetal_monai.utils.bundle import bundle_root
-from fetal_monai.utils.files import atomic_path
 
 
 def import_checkpoint(
@@ -52,8 +51,7 @@ def import_checkpoint(
     model: Any = load_reference_checkpoint(parser.get_parsed_content("network_def"), checkpoint)
     names: list[str] = parser.get_parsed_content("class_names")
     facts = describe_model(model, parser.get_parsed_content("validate#preprocessing"), names)
-    with atomic_path(out) as temporary:
-        torch.save(model.state_dict(), temporary)
+    save_weights(model, out)
     write_facts(out.parent, facts, {"imported_from": Path(checkpoint).name})
     return names
 

@@ -15,6 +15,7 @@ from fetal_monai.model.description import describe_preprocessing
 from fetal_monai.model.facts import FACTS_FILE, ModelFacts, read_facts
 from fetal_monai.model.file_digests import FILES, check_files
 from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
+from fetal_monai.utils.files import atomic_path
 from fetal_monai.utils.serialization import TARGET, rebuild
 
 WEIGHTS_FILE = "model.pt"
@@ -113,6 +114,20 @@ def _differences(trained: list[dict[str, Any]], configured: list[dict[str, Any]]
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def save_weights(network: torch.nn.Module, path: str | PathLike[str]) -> None:
+    """Write the weights of a model folder, whole or not at all.
+
+    Args:
+        network: the network.
+        path: the file, `model.pt` of the folder.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(network.state_dict(), temporary)
 
 
 def _load_state(network: torch.nn.Module, folder: str | PathLike[str], facts: ModelFacts) -> None:

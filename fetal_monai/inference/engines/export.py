@@ -33,16 +33,14 @@ from fetal_monai.inference.engines.record import (
 )
 from fetal_monai.inference.identity import model_identity
 from fetal_monai.inference.inputs import Frame, decode_frame
-from fetal_monai.inference.views import loaded_image, prepare
+from fetal_monai.inference.views import Views, loaded_image, prepare, stack_views
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import is_released
 from fetal_monai.utils.files import atomic_path
 
 Target = Literal["onnx", "openvino", "torchscript"]
-TARGETS: tuple[Target, ...] = ("onnx", "openvino", "torchscript")
 MOST_CHECKED, MOST_CALIBRATING = 64, 100
 _PHANTOMS = 12
-Views = list[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def export_model(
         if target == "onnx":
             content = to_onnx(model.network, record.views, record.to_json())
             if int8:
-                content = quantise(content, (_stack([views]) for views in calibrating))
+                content = quantise(content, (stack_views([views]) for views in calibrating))
             temporary.write_bytes(content)
         else:
             (_write_openvino if target == "openvino" else _write_torchscript)(model, record, temporary)
@@ -154,16 +152,10 @@ def _read(model: EngineModel, inputs: Sequence[str | PathLike[str]], most: int) 
     for reference in found[::step][:most]:
         frame = decode_frame(reference)
         if isinstance(frame, Frame):
-            rows.append(
-                list(prepare(model.preprocessing, loaded_image(torch.from_numpy(frame.pixels), frame.meta)).values())
-            )
+            rows.append(prepare(model.preprocessing, loaded_image(torch.from_numpy(frame.pixels), frame.meta)))
     if not rows:
         raise InputError(", ".join(map(str, inputs)), ["none of the images can be read; name others"])
     return rows
-
-
-def _stack(rows: list[Views]) -> list[torch.Tensor]:
-    return [torch.stack(views) for views in zip(*rows, strict=True)]
 
 
 def _batches(rows: list[Views]) -> Iterator[list[torch.Tensor]]:
@@ -171,7 +163,7 @@ def _batches(rows: list[Views]) -> Iterator[list[torch.Tensor]]:
     start = 0
     for size in (1, 2, 5, *([8] * len(rows))):
         if start < len(rows):
-            yield _stack(rows[start : start + size])
+            yield stack_views(rows[start : start + size])
         start += size
 
 
