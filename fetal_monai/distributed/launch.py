@@ -19,22 +19,24 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def require_single_process(overlay: str) -> None:
+def require_single_process(overlay: str | None = None) -> None:
     """Refuse a configuration for one process where torchrun has started several.
 
     Each of them would do the whole work, and overwrite the files of the others.
 
     Args:
-        overlay: the configuration that shares the work.
+        overlay: the configuration that shares the work; None where there is none, and `fetal-monai predict --ray` does.
 
     Raises:
         FetalMonaiError: if there are several processes.
     """
     if world_size() > 1:
+        remedy = "share the work by fetal-monai predict --ray"
+        if overlay is not None:
+            remedy = f"add 'bundle/configs/{overlay}' as the last of --config_file"
         raise FetalMonaiError(
             f"torchrun started {world_size()} processes, and this configuration is for one: each would do the whole "
-            f"work and overwrite the others' files; add 'bundle/configs/{overlay}' as the last of --config_file, "
-            "or start it without torchrun"
+            f"work and overwrite the others' files; {remedy}, or start it without torchrun"
         )
 
 

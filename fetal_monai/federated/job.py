@@ -16,7 +16,7 @@ from typing import Any
 from fetal_monai.federated.site import pack
 from fetal_monai.model.facts import FACTS_FILE, read_facts
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model, save_weights
-from fetal_monai.networks.state_dicts import load_strictly
+from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
 from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.extras import needing
 
@@ -69,13 +69,10 @@ def write_global(start: str | PathLike[str], weights: str | PathLike[str], out: 
         `out`, which `fetal-monai predict --model` takes.
 
     Raises:
-        InputError: if the weights are not of the network that `start` describes.
+        InputError: if the weights cannot be read, or are not of the network that `start` describes.
     """
-    import torch  # noqa: PLC0415
-
     network, _, _ = load_model(start)
-    state = torch.load(weights, map_location="cpu", weights_only=True)["model"]
-    load_strictly(network, {name: torch.as_tensor(value) for name, value in state.items()}, source=Path(weights))
+    load_strictly(network, read_state_dict(weights), source=Path(weights))
     out = Path(out)
     save_weights(network, out / WEIGHTS_FILE)
     shutil.copyfile(Path(start, FACTS_FILE), out / FACTS_FILE)

@@ -181,6 +181,15 @@ def test_several_processes_without_the_overlay_are_refused(workflow, phantom, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_inference_by_several_processes_is_refused(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config = str(root / "bundle/configs/inference.yaml")
+    flow = ConfigWorkflow(config, workflow_type="infer", logging_file=False, output_dir=str(tmp_path / "out"))
+    with pytest.raises(RuntimeError) as caught:
+        flow.initialize()
+    assert "share the work by fetal-monai predict --ray, or start it without" in str(find_user_error(caught.value))
+
+
 @pytest.mark.parametrize(
     ("environment", "options", "said"),
     [

@@ -59,6 +59,10 @@ def test_the_global_model_has_the_servers_weights(start, tmp_path):
     torch.save({"model": changed}, tmp_path / "FL_global_model.pt")
     with pytest.raises(InputError, match=r"head\.weight"):
         write_global(start, tmp_path / "FL_global_model.pt", tmp_path / "other")
+    (tmp_path / "damaged.pt").write_bytes(b"PK\3\4 and no more")
+    for name, said in (("damaged.pt", "damaged"), ("gone.pt", "there is no such file")):
+        with pytest.raises(InputError, match=said):
+            write_global(start, tmp_path / name, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
