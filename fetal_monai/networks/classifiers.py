@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 import torch
 from torch import nn
-from torch.jit import is_scripting  # type: ignore[attr-defined]
+from torch.jit import is_scripting, is_tracing  # type: ignore[attr-defined]
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.networks.mirror_images import mean_over_mirrors, mirror_images, unsure
 from fetal_monai.utils.serialization import Recorded
 from fetal_monai.utils.shallow_view import shallow_view
 
@@ -40,12 +41,17 @@ def _pool(features: torch.Tensor) -> torch.Tensor:
 
 
 class _Classifier(Recorded, nn.Module):
-    """What both classifiers share: frozen backbones, whose BatchNorm statistics and dropout must rest as well."""
+    """What both classifiers share: mirror images; frozen backbones, whose BatchNorm and dropout must rest as well."""
 
-    def __init__(self, *, freeze_backbones: bool, average_flips: bool) -> None:
+    if TYPE_CHECKING:  # TorchScript reads annotations of a class, and knows this one not
+        head: nn.Linear
+
+    def __init__(self, *, freeze_backbones: bool, average_flips: float) -> None:
         super().__init__()
+        if not 0 <= average_flips <= 1:
+            raise FetalMonaiError(f"average_flips is {average_flips}; give a probability, 0 for never or 1 for always")
         self.freeze_backbones = freeze_backbones
-        self.average_flips = average_flips
+        self.average_flips = float(average_flips)
 
     def _backbones(self) -> list[nn.Module]:
         return [child for name, child in self.named_children() if name.startswith("backbone")]
@@ -61,6 +67,36 @@ class _Classifier(Recorded, nn.Module):
             for backbone in self._backbones():
                 backbone.train(False)
         return self
+
+    def _one_pass(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor]) -> torch.Tensor:  # noqa: UP045
+        """Pooled features (B, F) of the images as they are."""
+        raise NotImplementedError
+
+    def _fuse(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Bring pooled features to what the head sees."""
+        return pooled
+
+    def _pooled(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor]) -> torch.Tensor:  # noqa: UP045
+        """Pooled features (B, F), in evaluation averaged over mirror images where the head is not sure without."""
+        pooled = self._one_pass(image, image_shallow)
+        if self.average_flips == 0 or self.training:
+            return pooled
+        if not is_scripting():  # noqa: SIM102 (TorchScript must see this condition alone)
+            if is_tracing() or torch.compiler.is_exporting():  # a recorded graph cannot choose
+                return mean_over_mirrors(pooled, self._of_mirrors(image, image_shallow))
+        logits = nn.functional.linear(self._fuse(pooled), self.head.weight, self.head.bias)
+        rows = unsure(logits, self.average_flips)
+        if len(rows) == 0:
+            return pooled
+        means = []
+        for some in rows.split(max(1, len(image) // 3)):  # in passes of about the size of the batch, which fits
+            mirrored = self._of_mirrors(image[some], None if image_shallow is None else image_shallow[some])
+            means.append(mean_over_mirrors(pooled[some], mirrored))
+        return pooled.index_copy(0, rows, torch.cat(means))
+
+    def _of_mirrors(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor]) -> torch.Tensor:  # noqa: UP045
+        """Pooled features (3 B, F) of the mirror images."""
+        return self._one_pass(mirror_images(image), None if image_shallow is None else mirror_images(image_shallow))
 
 
 class DualBranchClassifier(_Classifier):
@@ -79,13 +115,14 @@ class DualBranchClassifier(_Classifier):
         auxiliary_heads: give each branch a head of its own, for training and for `branch_logits`; `forward` in
             evaluation does without.
         freeze_backbones: train the heads (and the gate) alone; the backbones' BatchNorm statistics stay too.
-        average_flips: in evaluation, average the features of the image and its three mirror images (left-right,
-            up-down, both). The head is linear, so this averages their logits: four passes, one answer, for networks
-            trained on images flipped both ways.
+        average_flips: in evaluation, average the features of an image and its three mirror images (left-right,
+            up-down, both) where the image alone leaves its most probable class at most this probable; 0: never, 1: of
+            every image. The head is linear, so this averages their logits. For networks trained on images flipped both
+            ways: three more passes for the images in doubt. A traced or exported graph averages over all.
         zero_init_head: start the head at zero, so that the first predictions are uniform.
 
     Raises:
-        FetalMonaiError: if a backbone has no `out_channels`.
+        FetalMonaiError: if a backbone has no `out_channels`, or `average_flips` is no probability.
 
     Example:
         >>> from fetal_monai.networks import ResNetBackbone
@@ -105,7 +142,7 @@ class DualBranchClassifier(_Classifier):
         gate: bool = False,
         auxiliary_heads: bool = False,
         freeze_backbones: bool = False,
-        average_flips: bool = False,
+        average_flips: float = 0.0,
         zero_init_head: bool = False,
     ) -> None:
         channels = _out_channels(shallow, "shallow"), _out_channels(detailed, "detailed")
@@ -115,6 +152,7 @@ class DualBranchClassifier(_Classifier):
         self._freeze()
         self.num_classes = num_classes
         self.shallow_size = [int(side) for side in shallow_size]
+        self.shallow_channels = channels[0]
         self.alpha = nn.Parameter(torch.tensor(0.5)) if gate else None
         self.dropout = nn.Dropout(dropout)
         self.head = _linear(sum(channels), num_classes, zero=zero_init_head)
@@ -133,10 +171,11 @@ class DualBranchClassifier(_Classifier):
             Logits (B, C). In eager training with auxiliary heads: the three logits of the fused head, the coarse and
             the fine branch, which `monai.losses.DeepSupervisionLoss` takes as they are.
         """
-        shallow, detailed = self._branches(image, image_shallow)
-        logits: torch.Tensor = self.head(self.dropout(self._fuse(shallow, detailed)))
+        pooled = self._pooled(image, image_shallow)
+        logits: torch.Tensor = self.head(self.dropout(self._fuse(pooled)))
         if not is_scripting():  # noqa: SIM102 (TorchScript must see this condition alone)
             if self.training and self.auxiliary_shallow is not None and self.auxiliary_detailed is not None:
+                shallow, detailed = self._split(pooled)
                 return logits, self.auxiliary_shallow(shallow), self.auxiliary_detailed(detailed)
         return logits
 
@@ -147,8 +186,7 @@ class DualBranchClassifier(_Classifier):
         image_shallow: Optional[torch.Tensor] = None,  # noqa: UP045
     ) -> torch.Tensor:
         """Return the fused embedding that the head sees, (B, shallow.out_channels + detailed.out_channels)."""
-        shallow, detailed = self._branches(image, image_shallow)
-        return self._fuse(shallow, detailed)
+        return self._fuse(self._pooled(image, image_shallow))
 
     def branch_logits(
         self,
@@ -168,44 +206,29 @@ class DualBranchClassifier(_Classifier):
         Returns:
             Logits (B, C) of the coarse and of the fine branch.
         """
-        shallow, detailed = self._branches(image, image_shallow)
+        pooled = self._pooled(image, image_shallow)
         if self.auxiliary_shallow is not None and self.auxiliary_detailed is not None:
+            shallow, detailed = self._split(pooled)
             return self.auxiliary_shallow(shallow), self.auxiliary_detailed(detailed)
-        channels = shallow.shape[1]
-        features, weight, bias = self._fuse(shallow, detailed), self.head.weight, self.head.bias / 2
-        return (
-            nn.functional.linear(features[:, :channels], weight[:, :channels], bias),
-            nn.functional.linear(features[:, channels:], weight[:, channels:], bias),
-        )
+        weight, bias = self.head.weight, self.head.bias / 2
+        parts = zip(self._split(self._fuse(pooled)), self._split(weight), strict=True)
+        shallow_logits, detailed_logits = (nn.functional.linear(features, of, bias) for features, of in parts)
+        return shallow_logits, detailed_logits
 
-    def _branches(
-        self,
-        image: torch.Tensor,
-        image_shallow: Optional[torch.Tensor],  # noqa: UP045
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pooled features of both branches, averaged over mirror images where that is asked for."""
-        shallow, detailed = self._one_pass(image, image_shallow)
-        if self.average_flips and not self.training:
-            for axes in [[-1], [-2], [-2, -1]]:
-                mirrored = None if image_shallow is None else image_shallow.flip(axes)
-                more_shallow, more_detailed = self._one_pass(image.flip(axes), mirrored)
-                shallow, detailed = shallow + more_shallow, detailed + more_detailed
-            shallow, detailed = shallow / 4, detailed / 4
-        return shallow, detailed
-
-    def _one_pass(
-        self,
-        image: torch.Tensor,
-        image_shallow: Optional[torch.Tensor],  # noqa: UP045
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _one_pass(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor]) -> torch.Tensor:  # noqa: UP045
         if image_shallow is None:
             image_shallow = shallow_view(image, self.shallow_size)
-        return _pool(self.backbone_shallow(image_shallow)), _pool(self.backbone_detailed(image))
+        return torch.cat((_pool(self.backbone_shallow(image_shallow)), _pool(self.backbone_detailed(image))), dim=1)
 
-    def _fuse(self, shallow: torch.Tensor, detailed: torch.Tensor) -> torch.Tensor:
+    def _split(self, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The columns of the coarse and of the fine branch."""
+        return pooled[:, : self.shallow_channels], pooled[:, self.shallow_channels :]
+
+    def _fuse(self, pooled: torch.Tensor) -> torch.Tensor:
         if self.alpha is not None:
-            shallow, detailed = self.alpha * shallow, (1 - self.alpha) * detailed
-        return torch.cat((shallow, detailed), dim=1)
+            shallow, detailed = self._split(pooled)
+            pooled = torch.cat((self.alpha * shallow, (1 - self.alpha) * detailed), dim=1)
+        return pooled
 
 
 class SingleBranchClassifier(_Classifier):
@@ -220,7 +243,7 @@ class SingleBranchClassifier(_Classifier):
         zero_init_head: start the head at zero.
 
     Raises:
-        FetalMonaiError: if the backbone has no `out_channels`.
+        FetalMonaiError: if the backbone has no `out_channels`, or `average_flips` is no probability.
 
     Example:
         >>> from fetal_monai.networks import ResNetBackbone
@@ -236,7 +259,7 @@ class SingleBranchClassifier(_Classifier):
         *,
         dropout: float = 0.0,
         freeze_backbones: bool = False,
-        average_flips: bool = False,
+        average_flips: float = 0.0,
         zero_init_head: bool = False,
     ) -> None:
         channels = _out_channels(backbone, "backbone")
@@ -260,12 +283,10 @@ class SingleBranchClassifier(_Classifier):
     def forward_features(
         self,
         image: torch.Tensor,
-        image_shallow: Optional[torch.Tensor] = None,  # noqa: ARG002, UP045
+        image_shallow: Optional[torch.Tensor] = None,  # noqa: UP045
     ) -> torch.Tensor:
         """Return the pooled features, (B, backbone.out_channels)."""
-        features = _pool(self.backbone(image))
-        if self.average_flips and not self.training:
-            for axes in [[-1], [-2], [-2, -1]]:
-                features = features + _pool(self.backbone(image.flip(axes)))
-            features = features / 4
-        return features
+        return self._pooled(image, image_shallow)
+
+    def _one_pass(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002, UP045
+        return _pool(self.backbone(image))

@@ -40,7 +40,7 @@ class BranchExplainer:
         if not self._layers:
             raise ValueError(f"{type(network).__name__} has no backbone; Grad-CAM needs a feature map to look at")
         if getattr(network, "average_flips", False):
-            network.average_flips = False  # type: ignore[assignment]  # a flag, which nn.Module knows nothing of
+            network.average_flips = 0.0  # type: ignore[assignment]  # a number, which nn.Module knows nothing of
         self._cam = GradCAM(network.eval(), self._layers)  # type: ignore[arg-type]  # one name or several
 
     def __call__(self, image: torch.Tensor, image_shallow: torch.Tensor | None, class_index: int) -> dict[str, Map]:

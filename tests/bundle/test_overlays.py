@@ -59,12 +59,12 @@ def test_dropout_reaches_every_network(name, tmp_path):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_flips_and_frozen_norm_stages_reach_every_network_that_has_them(name, tmp_path):
-    (tmp_path / "recipe.yaml").write_text("average_flips: true\nfrozen_norm_stages: 2\n")
+    (tmp_path / "recipe.yaml").write_text("average_flips: 0.75\nfrozen_norm_stages: 2\n")
     parser = ConfigParser()
     parser.read_config([CONFIGS / "train.yaml", tmp_path / "recipe.yaml", CONFIGS / f"networks/{name}.yaml"])
     with torch.device("meta"):
         network = parser.get_parsed_content("network_def")
-    check_options(network, average_flips=True)
+    check_options(network, average_flips=0.75)
     efficient = [branch for branch in network._backbones() if isinstance(branch, EfficientNetBackbone)]
     for branch in efficient:
         assert not branch.train()._bn0.training

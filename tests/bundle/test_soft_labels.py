@@ -44,7 +44,7 @@ def run(start, out, *overlays, **options):
     ids=["default", "best", "sampling and weights", "auxiliary heads on all images"],
 )
 def test_the_loss_sees_probabilities_and_all_else_the_class(overlays, start, soft_csv, tmp_path):
-    options = {"warmup_epochs": 0, "average_flips": False, "batch_size": 8} if "recipes/best.yaml" in overlays else {}
+    options = {"warmup_epochs": 0, "average_flips": 0, "batch_size": 8} if "recipes/best.yaml" in overlays else {}
     options |= {"keep": "last"}
     seen, flow = run(start, tmp_path, *overlays, annotations=soft_csv, **options)
     soft, hard = seen["train"]

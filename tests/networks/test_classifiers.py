@@ -6,6 +6,7 @@ from monai.losses import DeepSupervisionLoss
 from monai.optimizers import generate_param_groups
 from torch import nn
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.networks import (
     DualBranchClassifier,
     EfficientNetBackbone,
@@ -153,6 +154,45 @@ def test_flips_are_averaged_in_evaluation_alone(single, randomise):
         network.average_flips = True
         network.train()
         assert not network(image).allclose(network(image.flip(-1)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("doubtful", [0, 1, 4, 7])
+def test_only_images_in_doubt_are_averaged(single, doubtful, randomise):
+    """The others keep the answer of one pass, and cost no more; an image's answer is its own in any batch."""
+    backbone = ResNetBackbone(18)
+    network = SingleBranchClassifier(5, backbone) if single else small()[0]
+    randomise(network)
+    watched = backbone if single else network.backbone_detailed
+    image = torch.rand(7, 3, 64, 96, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    with torch.inference_mode():
+        one_pass = network.eval()(image)
+        network.average_flips = 1.0
+        averaged = network(image)
+        sure = one_pass.softmax(1).amax(1)
+        limits = torch.cat([sure.new_zeros(1), sure.sort().values, sure.new_ones(1)])
+        network.average_flips = float(limits[doubtful : doubtful + 2].mean())
+        seen = []
+        with watched.register_forward_pre_hook(lambda _, given: seen.append(len(given[0]))):
+            found = network(image)
+    in_doubt = sure < network.average_flips
+    assert int(in_doubt.sum()) == doubtful
+    torch.testing.assert_close(found[in_doubt], averaged[in_doubt])
+    torch.testing.assert_close(found[~in_doubt], one_pass[~in_doubt])
+    assert sum(seen) == 7 + 3 * doubtful
+    assert (min(seen) > 0, max(seen)) == (True, 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.cat([network(one[None]) for one in image]), found)
+        torch.testing.assert_close(network.head(network.forward_features(image)), found)
+        if doubtful == 4:
+            torch.testing.assert_close(torch.jit.script(network)(image), found)
+            if single:  # EfficientNet's padding warns when it is traced
+                torch.testing.assert_close(torch.jit.trace(network, image, check_trace=False)(image), averaged)
+
+
+def test_a_share_of_flips_that_is_no_probability_is_refused():
+    with pytest.raises(FetalMonaiError, match=r"average_flips is 1\.5; give a probability"):
+        SingleBranchClassifier(5, ResNetBackbone(18), average_flips=1.5)
 
 
 def test_networks_are_rebuilt_from_their_record(randomise):

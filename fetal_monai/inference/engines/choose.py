@@ -11,6 +11,7 @@ from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine, EngineModel, installed
 from fetal_monai.inference.engines.graph import probe, view_shapes
+from fetal_monai.inference.engines.mirrored import MirroredEngine, averages_flips, one_pass
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, Precision, convert, read_openvino
 from fetal_monai.inference.engines.parity import FLOAT32, compare
@@ -52,9 +53,10 @@ def choose_engine(name: str, model: EngineModel, device: torch.device, *, featur
         return eager
     if device.type != "cpu":
         raise FetalMonaiError(f"the engine {asked} runs on the CPU, not on {device}; leave out --device or --engine")
-    if asked == "auto":
-        return _fastest(model) or eager
-    return _make(asked, model)
+    engine = _fastest(model) if asked == "auto" else _make(asked, model)
+    if engine is None:
+        return eager
+    return MirroredEngine(engine, model.network) if averages_flips(model.network) else engine
 
 
 def _fastest(model: EngineModel) -> Engine | None:
@@ -118,7 +120,7 @@ def _stored_onnx(model: EngineModel, kind: str, library: str) -> Engine:
 
 
 def _must_agree(engine: Engine, model: EngineModel) -> None:
-    reference = EagerEngine(model.network, features=True)
+    reference = EagerEngine(one_pass(model.network), features=True)
     found = compare(engine, reference, [probe(view_shapes(model.preprocessing))])
     if not found.within(FLOAT32):
         raise FetalMonaiError(f"the engine does not compute what PyTorch does ({found}); use --engine torch")

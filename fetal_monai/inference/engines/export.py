@@ -18,6 +18,7 @@ from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine, EngineModel, require
 from fetal_monai.inference.engines.graph import traced
+from fetal_monai.inference.engines.mirrored import one_pass
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino, read_openvino
 from fetal_monai.inference.engines.parity import FLOAT32, INT8, Limits, Parity, compare
@@ -100,7 +101,7 @@ def export_model(
     if path.exists() and not overwrite:
         raise InputError(path, ["it is there already; choose another --out, or add --overwrite"])
     calibrating, checked = _images(model, images, int8)
-    reference = EagerEngine(model.network, features=True)
+    reference = EagerEngine(one_pass(model.network), features=True)
     record = make_record(model, reference, "int8" if int8 else "float32")
     with _errors_named(path), _temporary(path, target) as temporary:
         if target == "onnx":

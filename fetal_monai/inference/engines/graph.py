@@ -11,9 +11,9 @@ import torch
 from monai.transforms import Compose
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.inference.engines.mirrored import one_pass
 from fetal_monai.inference.views import loaded_image, prepare
 
-_FLIPS = ([-1], [-2], [-2, -1])
 _FRAMES = ((480, 640), (400, 300))  # of different shape, so that views which follow the frame are noticed
 ViewShapes = dict[str, tuple[int, ...]]
 
@@ -21,8 +21,7 @@ ViewShapes = dict[str, tuple[int, ...]]
 class LogitsAndFeatures(torch.nn.Module):
     """A classifier with two outputs, its weights a copy: `logits` and the `features` that the head sees.
 
-    Mirror images of a network with `average_flips` go through it together: one pass of four times as many images, a
-    quarter of the graph.
+    It looks at images as they are alone, whatever the network's `average_flips`: that is left to `MirroredEngine`.
 
     Args:
         network: with `forward_features` and a `head`, as the classifiers of `fetal_monai.networks`.
@@ -32,7 +31,7 @@ class LogitsAndFeatures(torch.nn.Module):
 
     Example:
         >>> from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
-        >>> network = SingleBranchClassifier(4, ResNetBackbone(18), average_flips=True).eval()
+        >>> network = SingleBranchClassifier(4, ResNetBackbone(18)).eval()
         >>> [tuple(output.shape) for output in LogitsAndFeatures(network)(torch.zeros(2, 3, 64, 96))]
         [(2, 4), (2, 512)]
     """
@@ -44,10 +43,7 @@ class LogitsAndFeatures(torch.nn.Module):
                 f"the network {type(network).__name__} has no forward_features and head, which other engines than "
                 "torch need; use --engine torch"
             )
-        self.network: Any = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.average_flips = bool(getattr(network, "average_flips", False))
-        if self.average_flips:
-            self.network.average_flips = False
+        self.network: Any = copy.deepcopy(one_pass(network)).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.requires_grad_(False)
         self.eval()
 
@@ -57,17 +53,8 @@ class LogitsAndFeatures(torch.nn.Module):
         image_shallow: Optional[torch.Tensor] = None,  # noqa: UP045  # as the networks spell it
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Map views, float (B, 3, H, W) each, to logits (B, C) and features (B, F)."""
-        if self.average_flips:
-            image = _with_mirror_images(image)
-            image_shallow = None if image_shallow is None else _with_mirror_images(image_shallow)
         features = self.network.forward_features(image, image_shallow)
-        if self.average_flips:
-            features = features.reshape(4, -1, features.shape[1]).mean(dim=0)
         return self.network.head(features), features
-
-
-def _with_mirror_images(image: torch.Tensor) -> torch.Tensor:
-    return torch.cat([image, *(image.flip(axes) for axes in _FLIPS)])
 
 
 def view_shapes(preprocessing: Compose) -> ViewShapes:

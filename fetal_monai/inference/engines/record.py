@@ -13,6 +13,7 @@ import torch
 from fetal_monai.errors import InputError
 from fetal_monai.inference.engines.engine import Engine, EngineModel
 from fetal_monai.inference.engines.graph import ViewShapes, probe, view_shapes
+from fetal_monai.inference.engines.mirrored import averages_flips
 
 KEY = "fetal_monai"
 """The entry of ONNX's metadata_props and of OpenVINO's rt_info that holds the record, as JSON."""
@@ -38,8 +39,10 @@ class Record:
         class_names: in the order of the logits.
         views: shape (3, h, w) of each input, by its name.
         precision: float32 or int8.
+        average_flips: up to which probability of the most probable class whoever runs the file averages the features of
+            an image and its mirror images, as `MirroredEngine` does; 0: never.
         made_by: the version of fetal_monai.
-        probe: what the eager network says of two made images: two lists of logits.
+        probe: what the eager network says of two made images in one pass: two lists of logits.
     """
 
     weights_sha256: str
@@ -47,6 +50,7 @@ class Record:
     class_names: tuple[str, ...]
     views: ViewShapes
     precision: str
+    average_flips: float
     made_by: str
     probe: tuple[tuple[float, ...], ...]
 
@@ -60,7 +64,7 @@ def make_record(model: EngineModel, reference: Engine, precision: str) -> Record
 
     Args:
         model: what it is made of.
-        reference: the eager engine.
+        reference: the eager engine, for one pass.
         precision: float32 or int8.
 
     Returns:
@@ -77,6 +81,7 @@ def make_record(model: EngineModel, reference: Engine, precision: str) -> Record
         class_names=model.class_names,
         views=views,
         precision=precision,
+        average_flips=averages_flips(model.network),
         made_by=model.identity.fetal_monai_version,
         probe=tuple(map(tuple, logits.tolist())),
     )

@@ -19,10 +19,11 @@ from fetal_monai.cli import app
 from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference import Predictor
-from fetal_monai.inference.engines import choose
+from fetal_monai.inference.engines import choose, openvino_engine
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import installed, require
 from fetal_monai.inference.engines.export import export_model
+from fetal_monai.inference.engines.mirrored import MirroredEngine, one_pass
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert
 from fetal_monai.inference.engines.parity import FLOAT32, compare
 from fetal_monai.networks import (
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.skipif(
     not (installed("openvino") and installed("onnxscript")), reason="the extras `engines` and `export`"
 )
 CLOSE = 1e-5
+PAIR = ("torch", "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +95,15 @@ NETWORKS = {
 def test_openvino_computes_what_pytorch_does_for_every_batch(name, randomise):
     make, views = NETWORKS[name]
     network = randomise(make())
-    engine, eager = OpenVinoEngine(convert(network, views)), EagerEngine(network, features=True)
     generator = torch.Generator().manual_seed(2)
     batches = [[torch.rand(n, *shape, generator=generator) * 2 - 1 for shape in views.values()] for n in (1, 2, 3, 7)]
+    engine, eager = OpenVinoEngine(convert(network, views)), EagerEngine(network, features=True)
+    if network.average_flips:
+        of_all = compare(engine, EagerEngine(one_pass(network), features=True), batches)
+        assert of_all.within(FLOAT32), of_all
+        sure, _ = torch.cat([engine.forward(batch)[0].softmax(1).amax(1) for batch in batches]).sort()
+        network.average_flips = float(sure[5:7].mean())  # six of thirteen are in doubt
+        engine = MirroredEngine(engine, network)
     found = compare(engine, eager, batches)
     assert found.within(FLOAT32), found
     assert (found.images, found.agreement) == (13, 1.0)
@@ -117,6 +125,24 @@ def test_predictions_are_those_of_pytorch(engine, export, expected, stills):
             assert mine.ood_score == pytest.approx(theirs.ood_score, rel=1e-3)
             assert (mine.label, mine.out_of_distribution) == (theirs.label, theirs.out_of_distribution)
     assert len({found.top for found in expected}) > 1, "the images must not all look the same to this model"
+
+
+def test_mirror_images_count_alike_in_memory_and_from_a_file(evaluated_model, stills, expected, tmp_path):
+    folder = shutil.copytree(evaluated_model, tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text())
+    facts["network"]["average_flips"] = 1.0
+    (folder / "model.json").write_text(json.dumps(facts))
+    averaged, in_memory = (list(Predictor(folder, device="cpu", engine=name).predict(stills)) for name in PAIR)
+    made = export_model(folder, "openvino")
+    text = openvino_engine.read_openvino(made.path)[1]
+    assert json.loads(text)["average_flips"] == 1.0
+    stored = list(Predictor(folder, device="cpu", engine="openvino").predict(stills))
+    for mine, theirs, again in zip(in_memory, averaged, stored, strict=True):
+        assert np.abs(mine.probabilities - theirs.probabilities).max() < CLOSE
+        assert np.array_equal(mine.probabilities, again.probabilities)
+        assert mine.ood_score == pytest.approx(theirs.ood_score, rel=1e-3)
+    moved = [np.abs(a.probabilities - b.probabilities).max() for a, b in zip(averaged, expected, strict=True)]
+    assert max(moved) > 100 * CLOSE, "mirror images that change nothing prove nothing"
 
 
 @pytest.mark.parametrize("engine", BOTH)

@@ -21,3 +21,5 @@ def test_the_models_network_is_compiled_and_not_replaced(root, evaluated_model, 
     state = load_model(evaluated_model)[0].state_dict()
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert not network.training
+    backbones = [getattr(network, name) for name in parser.get_parsed_content("backbones")]
+    assert sum(p.numel() for part in backbones for p in part.parameters()) > 0.9 * sum(map(torch.numel, state.values()))

@@ -1,0 +1,75 @@
+"""An engine that averages over mirror images, as the network does that it stands for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+
+from fetal_monai.inference.engines.engine import Engine
+from fetal_monai.networks.mirror_images import mean_over_mirrors, mirror_images, unsure
+
+
+def averages_flips(network: torch.nn.Module) -> float:
+    """Return the probability up to which a network averages an image's mirror images; 0: never."""
+    return float(getattr(network, "average_flips", 0))
+
+
+def one_pass(network: torch.nn.Module) -> torch.nn.Module:
+    """Make a network that looks at images as they are alone.
+
+    Args:
+        network: one of `fetal_monai.networks`, or any other.
+
+    Returns:
+        The network itself where it does so anyway; else another that shares its weights.
+    """
+    if not averages_flips(network):
+        return network
+    other = copy.copy(network)
+    other.average_flips = 0.0  # type: ignore[assignment]  # a number, which nn.Module knows nothing of
+    return other
+
+
+class MirroredEngine:
+    """Lets an engine look at mirror images of those images that it is not sure of, and averages.
+
+    A graph records what is computed, not decisions: so the engine's graph makes one pass, and what the network decides
+    by `average_flips` is decided here.
+
+    Args:
+        engine: makes one pass, and gives features.
+        network: whose answers are wanted, with `average_flips` and a linear `head`.
+
+    Example:
+        >>> from fetal_monai.inference.engines.eager import EagerEngine
+        >>> from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
+        >>> network = SingleBranchClassifier(4, ResNetBackbone(18), average_flips=0.75).eval()
+        >>> engine = MirroredEngine(EagerEngine(one_pass(network), features=True), network)
+        >>> images = torch.rand(2, 3, 64, 96)
+        >>> torch.allclose(engine.forward([images])[0], network(images), atol=1e-5)
+        True
+    """
+
+    def __init__(self, engine: Engine, network: torch.nn.Module) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._limit = averages_flips(network)
+        self._head: Any = copy.deepcopy(network.head).cpu()
+
+    @torch.inference_mode()
+    def forward(self, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Classify; see `Engine.forward`.
+
+        Args:
+            batch: the views.
+        """
+        logits, features = cast("tuple[torch.Tensor, torch.Tensor]", self._engine.forward(batch))
+        rows = unsure(logits, self._limit)
+        for some in rows.split(max(1, len(logits) // 3)) if len(rows) else ():
+            mirrored = cast("torch.Tensor", self._engine.forward([mirror_images(view[some]) for view in batch])[1])
+            features[some] = mean_over_mirrors(features[some], mirrored)
+            logits[some] = self._head(features[some])
+        return logits, features
