@@ -45,7 +45,9 @@ def predict(
             help="auto, torch, openvino, onnxruntime, or less exact: openvino-bf16, *-int8 (docs/engines.md)."
         ),
     ] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per pass of the network.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per pass of the network.", show_default="4 on a CPU, 16 on a GPU")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
     ray: Annotated[

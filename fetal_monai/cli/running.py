@@ -9,6 +9,6 @@ class Running(TypedDict):
     """Options of `Predictor`, which explains them."""
 
     device: str | None
-    batch_size: int
+    batch_size: int | None
     workers: int
     engine: str

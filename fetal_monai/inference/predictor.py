@@ -47,7 +47,8 @@ class Predictor:
             with the package, and says so in the log.
         device: where the network runs; None takes CUDA if there is one. Floats are 32 bits on every device;
             TF32 is off while the network works.
-        batch_size: images per pass of the network.
+        batch_size: images per pass of the network; None takes 4 on a CPU, where more are slower and need more memory,
+            and 16 on a GPU.
         workers: threads that decode and prepare images while the network works.
         engine: what runs the network, one of `fetal_monai.inference.engines.choose.ENGINES`. `auto`, on a CPU, is the
             fastest that is installed and computes what PyTorch does in float32; see docs/engines.md.
@@ -78,19 +79,19 @@ class Predictor:
         self,
         model_dir: str | PathLike[str] | None = None,
         device: str | torch.device | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         *,
         workers: int = 2,
         engine: str = "auto",
     ) -> None:
-        if batch_size < 1 or workers < 1:
+        if (batch_size is not None and batch_size < 1) or workers < 1:
             raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
         if model_dir is None:
             model_dir = released_model()
             logger.warning(released_notice())
         network, self.preprocessing, self.facts = load_model(model_dir)
         self.device, self.network = _on_device(network, "cpu" if device is None and engine not in _TORCH else device)
-        self.batch_size = batch_size
+        self.batch_size = batch_size or (4 if self.device.type == "cpu" else 16)
         self.class_names = tuple(self.facts.class_names)
         identity = model_identity(self.facts, Path(model_dir, WEIGHTS_FILE))
         self.decisions = read_decisions(model_dir, self.class_names, identity.weights_sha256)

@@ -73,7 +73,7 @@ def predict_to_folder(
     options: Options | None = None,
     *,
     device: str | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int = 2,
     engine: str = "auto",
     progress: Callable[[float, int], None] | None = None,

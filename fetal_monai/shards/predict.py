@@ -54,7 +54,7 @@ def predict_to_shards(
     *,
     overwrite: bool = False,
     device: str | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     workers: int = 2,
     engine: str = "auto",
     size: int | None = None,

@@ -40,7 +40,7 @@ class PartClassifier:
         out: str | PathLike[str],
         device: str,
         *,
-        batch_size: int,
+        batch_size: int | None,
         workers: int,
         engine: str,
     ) -> None:
