@@ -24,6 +24,7 @@ from networks import processor
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine
 from fetal_monai.inference.engines.graph import ViewShapes, probe, view_shapes
+from fetal_monai.inference.engines.mirrored import one_pass
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, read_openvino
 from fetal_monai.inference.engines.quantise import quantise
@@ -54,13 +55,13 @@ def released_network() -> tuple[torch.nn.Module, ViewShapes]:
 
 
 def make_engines(network: torch.nn.Module, views: ViewShapes, calibrating: int) -> dict[str, Engine]:
-    """Build every engine of one network, on as many threads as PyTorch has now."""
+    """Build every engine of one network, on as many threads as PyTorch has now; each makes one pass."""
     content = to_onnx(network, views)
     generator = torch.Generator().manual_seed(0)
     noise = ([torch.rand(1, *v, generator=generator) * 2 - 1 for v in views.values()] for _ in range(calibrating))
     converted = convert(network, views)
     engines: dict[str, Engine] = {
-        "torch float32": EagerEngine(network.to(memory_format=torch.channels_last), features=True),
+        "torch float32": EagerEngine(one_pass(network.to(memory_format=torch.channels_last)), features=True),
         "openvino float32": OpenVinoEngine(converted),
         "onnxruntime float32": OnnxRuntimeEngine(content),
         "openvino bfloat16": OpenVinoEngine(converted, precision="bf16"),

@@ -19,6 +19,7 @@ from fetal_monai.utils.files import atomic_path
 from fetal_monai.utils.serialization import TARGET, rebuild
 
 WEIGHTS_FILE = "model.pt"
+_FLIPS = "average_flips"
 
 
 def load_model(folder: str | PathLike[str]) -> tuple[torch.nn.Module, Compose, ModelFacts]:
@@ -73,14 +74,15 @@ def load_weights(
         network: a network of the same architecture.
         folder: the model folder.
         class_names: the classes of the config; they must be the model's.
-        preprocessing: the transforms of the config; they must be the model's, too, for the network to see what it was
-            trained on and what `Predictor` will show it. None leaves them unchecked.
+        preprocessing: the transforms of the config; they must be the model's, too, and so must `average_flips`, for the
+            network to see what it was trained on and what `Predictor` will show it. None leaves both unchecked.
 
     Returns:
         The network itself, so that a configuration can continue with it.
 
     Raises:
-        InputError: if the folder is incomplete, its classes or transforms are others, or its weights do not fit.
+        InputError: if the folder is incomplete, its classes, transforms or `average_flips` are others, or its weights
+            do not fit.
     """
     facts = read_facts(folder)
     if list(class_names) != facts.class_names:
@@ -94,6 +96,10 @@ def load_weights(
         # Rebuilt, records of an older version know the arguments that came since, at their defaults.
         trained = [rebuild(record).config for record in facts.preprocessing]
         problems = _differences(trained, describe_preprocessing(preprocessing))
+        flips = [float(part.get(_FLIPS, 0)) for part in (facts.network, getattr(network, "config", {}))]
+        if flips[0] != flips[1]:
+            remedy = f"add --{_FLIPS} {flips[0]:g}, so that what is fitted fits the model"
+            problems.append(f"the model has {_FLIPS} {flips[0]:g}, the configuration {flips[1]:g}; {remedy}")
         if problems:
             raise InputError(Path(folder, FACTS_FILE), problems)
     _load_state(network, folder, facts)

@@ -48,8 +48,8 @@ class _Classifier(Recorded, nn.Module):
 
     def __init__(self, *, freeze_backbones: bool, average_flips: float) -> None:
         super().__init__()
-        if not 0 <= average_flips <= 1:
-            raise FetalMonaiError(f"average_flips is {average_flips}; give a probability, 0 for never or 1 for always")
+        if not isinstance(average_flips, (int, float)) or not 0 <= average_flips <= 1:
+            raise FetalMonaiError(f"average_flips is {average_flips!r}; give a probability, 0: never, 1: always")
         self.freeze_backbones = freeze_backbones
         self.average_flips = float(average_flips)
 
@@ -84,15 +84,14 @@ class _Classifier(Recorded, nn.Module):
         if not is_scripting():  # noqa: SIM102 (TorchScript must see this condition alone)
             if is_tracing() or torch.compiler.is_exporting():  # a recorded graph cannot choose
                 return mean_over_mirrors(pooled, self._of_mirrors(image, image_shallow))
-        logits = nn.functional.linear(self._fuse(pooled), self.head.weight, self.head.bias)
-        rows = unsure(logits, self.average_flips)
+        rows = unsure(self.head.forward(self._fuse(pooled)), self.average_flips)  # not what hooks on the head wait for
         if len(rows) == 0:
             return pooled
         means = []
         for some in rows.split(max(1, len(image) // 3)):  # in passes of about the size of the batch, which fits
             mirrored = self._of_mirrors(image[some], None if image_shallow is None else image_shallow[some])
             means.append(mean_over_mirrors(pooled[some], mirrored))
-        return pooled.index_copy(0, rows, torch.cat(means))
+        return pooled.index_copy(0, rows, torch.cat(means).to(pooled.dtype))  # autocast on a GPU sums in float32
 
     def _of_mirrors(self, image: torch.Tensor, image_shallow: Optional[torch.Tensor]) -> torch.Tensor:  # noqa: UP045
         """Pooled features (3 B, F) of the mirror images."""

@@ -194,6 +194,13 @@ def test_a_model_of_other_preprocessing_is_refused(start, trained, tmp_path):
     assert not list(tmp_path.glob("*.json"))
 
 
+def test_a_model_that_averages_other_mirror_images_is_refused(start, trained, tmp_path):
+    """The same weights, other probabilities: what is fitted to them would not fit `Predictor`'s."""
+    said = refusal(start, trained, tmp_path, average_flips=0.75)
+    assert "the model has average_flips 0, the configuration 0.75; add --average_flips 0," in said
+    assert not list(tmp_path.glob("*.json"))
+
+
 def test_a_record_from_before_an_argument_existed_counts_with_its_default(trained, tmp_path):
     network, preprocessing, facts = load_model(trained / "model")
     shutil.copytree(trained / "model", tmp_path / "old")

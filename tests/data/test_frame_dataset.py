@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,9 @@ def test_a_damaged_file_is_made_again(items, tmp_path, damage, caplog):
 def test_processes_may_share_a_folder(items, tmp_path):
     """Several at once, none of which finds a frame stored: whoever comes last replaces a file by its equal."""
     plain = epochs(items[:4], count=1)
-    frames = [FrameDataset(items[:4], chain(), kept=3, progress=False, cache_dir=tmp_path / "new") for _ in range(4)]
+    options: dict[str, Any] = {"kept": 3, "progress": False, "cache_dir": tmp_path / "new"}
+    with ThreadPoolExecutor(4) as pool:  # no longer there when processes are forked
+        frames = list(pool.map(lambda _: FrameDataset(items[:4], chain(), **options), range(4)))
     started = [iter(DataLoader(frames, batch_size=4, num_workers=1)) for frames in frames]  # a process of its own each
     for run in started:
         assert [batch["label"].tolist() for batch in run] == [[0, 1, 2, 3]]
@@ -231,7 +234,9 @@ def test_a_full_disk_is_named_once_by_all_workers(items, tmp_path, monkeypatch):
     handler = logging.FileHandler(tmp_path / "log")  # what forked workers log, too
     module.logger.addHandler(handler)
     try:
-        epochs(items, workers=2, cache_dir=tmp_path / "cache")
+        frames = FrameDataset(items, chain(), kept=3, progress=False, cache_dir=tmp_path / "cache")
+        for _ in range(2):
+            list(DataLoader(frames, batch_size=5, num_workers=2, multiprocessing_context="fork"))
     finally:
         module.logger.removeHandler(handler)
         handler.close()

@@ -12,6 +12,7 @@ from fetal_monai.networks import (
     EfficientNetBackbone,
     ResNetBackbone,
     SingleBranchClassifier,
+    classifiers,
 )
 from fetal_monai.utils.serialization import rebuild
 
@@ -48,6 +49,21 @@ def test_autocast(randomise):
             logits = network(image)
     torch.testing.assert_close(logits.float(), expected, rtol=0.1, atol=0.05 * expected.abs().max().item())
     assert network.bfloat16()(image.bfloat16()).dtype == torch.bfloat16
+
+
+def test_mirror_images_under_the_autocast_of_a_gpu(randomise, monkeypatch):
+    """Which adds up in float32 what the backbones give in bfloat16."""
+    summed = classifiers.mean_over_mirrors
+    monkeypatch.setattr(classifiers, "mean_over_mirrors", lambda *given: summed(*given).float())
+    network, image = small(average_flips=1)
+    assert randomise(network).bfloat16()(image.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("head", [nn.Sequential(nn.Linear(512, 9), nn.Linear(9, 5)), nn.Identity()], ids=str)
+def test_another_head_may_be_put_on(head):
+    network = SingleBranchClassifier(5, ResNetBackbone(18), average_flips=0.75).eval()
+    network.head = head
+    assert network(torch.zeros(2, 3, 64, 96)).shape[0] == 2
 
 
 def test_batch_equals_per_item(randomise):
@@ -190,9 +206,10 @@ def test_only_images_in_doubt_are_averaged(single, doubtful, randomise):
                 torch.testing.assert_close(torch.jit.trace(network, image, check_trace=False)(image), averaged)
 
 
-def test_a_share_of_flips_that_is_no_probability_is_refused():
-    with pytest.raises(FetalMonaiError, match=r"average_flips is 1\.5; give a probability"):
-        SingleBranchClassifier(5, ResNetBackbone(18), average_flips=1.5)
+@pytest.mark.parametrize("value", [1.5, -0.1, "0.75", None])
+def test_a_share_of_flips_that_is_no_probability_is_refused(value):
+    with pytest.raises(FetalMonaiError, match=f"average_flips is {value!r}; give a probability"):
+        SingleBranchClassifier(5, ResNetBackbone(18), average_flips=value)
 
 
 def test_networks_are_rebuilt_from_their_record(randomise):

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 
 from fetal_monai.inference.engines.engine import Engine
+from fetal_monai.inference.float32 import full_float32
 from fetal_monai.networks.mirror_images import mean_over_mirrors, mirror_images, unsure
 
 
@@ -37,7 +38,8 @@ class MirroredEngine:
     """Lets an engine look at mirror images of those images that it is not sure of, and averages.
 
     A graph records what is computed, not decisions: so the engine's graph makes one pass, and what the network decides
-    by `average_flips` is decided here.
+    by `average_flips` is decided here. An image that lies on that limit to the last digits may be decided otherwise by
+    another engine, whose digits are others.
 
     Args:
         engine: makes one pass, and gives features.
@@ -57,7 +59,8 @@ class MirroredEngine:
         self.name = engine.name
         self._engine = engine
         self._limit = averages_flips(network)
-        self._head: Any = copy.deepcopy(network.head).cpu()
+        head: Any = network.head
+        self._head = copy.deepcopy(head).cpu().eval()
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -71,5 +74,6 @@ class MirroredEngine:
         for some in rows.split(max(1, len(logits) // 3)) if len(rows) else ():
             mirrored = cast("torch.Tensor", self._engine.forward([mirror_images(view[some]) for view in batch])[1])
             features[some] = mean_over_mirrors(features[some], mirrored)
-            logits[some] = self._head(features[some])
+            with full_float32():
+                logits[some] = self._head(features[some])
         return logits, features

@@ -106,7 +106,10 @@ def read_record(text: str | None, path: str | PathLike[str]) -> Record:
         answers = tuple(tuple(map(float, row)) for row in content.pop("probe"))
         return Record(class_names=tuple(content.pop("class_names")), views=views, probe=answers, **content)
     except (ValueError, TypeError, KeyError, AttributeError):
-        problem = "it does not say which model it is of: fetal-monai export did not write it; export the model again"
+        problem = (
+            "it does not say which model it is of: fetal-monai export did not write it, or an older version did; "
+            "export the model again"
+        )
         raise InputError(path, [problem]) from None
 
 
@@ -127,6 +130,7 @@ def check_record(record: Record, path: str | PathLike[str], model: EngineModel, 
         ("weights", record.weights_sha256[:12], mine.weights_sha256[:12]),
         ("preprocessing", record.preprocessing_sha256[:12], mine.preprocessing_sha256[:12]),
         ("classes", ", ".join(record.class_names), ", ".join(model.class_names)),
+        ("average_flips", f"{record.average_flips:g}", f"{averages_flips(model.network):g}"),
     )
     again = f"export it again: fetal-monai export {model.folder} --overwrite"
     problems = [

@@ -143,6 +143,9 @@ def test_mirror_images_count_alike_in_memory_and_from_a_file(evaluated_model, st
         assert mine.ood_score == pytest.approx(theirs.ood_score, rel=1e-3)
     moved = [np.abs(a.probabilities - b.probabilities).max() for a, b in zip(averaged, expected, strict=True)]
     assert max(moved) > 100 * CLOSE, "mirror images that change nothing prove nothing"
+    (folder / "model.json").write_text(json.dumps(facts | {"network": facts["network"] | {"average_flips": 0.5}}))
+    with pytest.raises(InputError, match=r"of another model: average_flips 1, not 0\.5"):
+        Predictor(folder, device="cpu", engine="openvino")
 
 
 @pytest.mark.parametrize("engine", BOTH)
