@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,16 @@ def render_page(template: str, /, **content: Any) -> str:
     Returns:
         The page.
     """
-    environment = Environment(
+    return _templates().get_template(template).render(notice=NOTICE, version=fetal_monai.__version__, **content)
+
+
+@cache
+def _templates() -> Environment:
+    """Keeps what it has compiled: one page takes longer to compile than a hundred to fill."""
+    return Environment(
         loader=PackageLoader("fetal_monai.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(notice=NOTICE, version=fetal_monai.__version__, **content)

@@ -196,7 +196,7 @@ def test_a_model_of_other_preprocessing_is_refused(start, trained, tmp_path):
 
 def test_a_model_that_averages_other_mirror_images_is_refused(start, trained, tmp_path):
     """The same weights, other probabilities: what is fitted to them would not fit `Predictor`'s."""
-    said = refusal(start, trained, tmp_path, average_flips=0.75)
+    said = refusal(start, trained, tmp_path, **{"network_def#average_flips": 0.75})
     assert "the model has average_flips 0, the configuration 0.75; add --average_flips 0," in said
     assert not list(tmp_path.glob("*.json"))
 
