@@ -66,8 +66,8 @@ def test_the_views_of_the_default_sizes_are_the_same_too(root):
     network = parser.get_parsed_content("network_def")
     network.backbone_shallow = network.backbone_detailed = torch.nn.Identity()
     with torch.inference_mode():
-        one, two = (network._branches(views["image"][None], view) for view in (None, views["image_shallow"][None]))
-    assert torch.equal(one[0], two[0])
+        one, two = (network._one_pass(views["image"][None], view) for view in (None, views["image_shallow"][None]))
+    assert torch.equal(one, two)
 
 
 def test_the_reference_makes_both_views_from_the_frame(root):
