@@ -24,12 +24,12 @@ from networks import processor
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine
 from fetal_monai.inference.engines.graph import ViewShapes, probe, view_shapes
-from fetal_monai.inference.engines.mirrored import one_pass
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, read_openvino
 from fetal_monai.inference.engines.quantise import quantise
 from fetal_monai.model.folder import load_model
 from fetal_monai.model.released_model import released_model
+from fetal_monai.networks.mirror_images import one_pass
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,12 +14,12 @@ from fetal_monai.errors import OTHER_CLASSES, InputError
 from fetal_monai.model.description import describe_preprocessing
 from fetal_monai.model.facts import FACTS_FILE, ModelFacts, read_facts
 from fetal_monai.model.file_digests import FILES, check_files
+from fetal_monai.networks.mirror_images import averages_flips
 from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
 from fetal_monai.utils.files import atomic_path
 from fetal_monai.utils.serialization import TARGET, rebuild
 
 WEIGHTS_FILE = "model.pt"
-_FLIPS = "average_flips"
 
 
 def load_model(folder: str | PathLike[str]) -> tuple[torch.nn.Module, Compose, ModelFacts]:
@@ -96,10 +96,10 @@ def load_weights(
         # Rebuilt, records of an older version know the arguments that came since, at their defaults.
         trained = [rebuild(record).config for record in facts.preprocessing]
         problems = _differences(trained, describe_preprocessing(preprocessing))
-        flips = [float(part.get(_FLIPS, 0)) for part in (facts.network, getattr(network, "config", {}))]
-        if flips[0] != flips[1]:
-            remedy = f"add --{_FLIPS} {flips[0]:g}, so that what is fitted fits the model"
-            problems.append(f"the model has {_FLIPS} {flips[0]:g}, the configuration {flips[1]:g}; {remedy}")
+        ours, theirs = float(facts.network.get("average_flips", 0)), averages_flips(network)
+        if ours != theirs:
+            remedy = f"add --average_flips {ours:g}, so that what is fitted fits the model"
+            problems.append(f"the model has average_flips {ours:g}, the configuration {theirs:g}; {remedy}")
         if problems:
             raise InputError(Path(folder, FACTS_FILE), problems)
     _load_state(network, folder, facts)

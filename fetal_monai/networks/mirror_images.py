@@ -1,9 +1,11 @@
 """Mirror images of a view, and which images are worth averaging over them.
 
-Plain functions of tensors, written so that TorchScript can compile them.
+What takes tensors is written so that TorchScript can compile it.
 """
 
 from __future__ import annotations
+
+import copy
 
 import torch
 
@@ -52,3 +54,24 @@ def unsure(logits: torch.Tensor, limit: float) -> torch.Tensor:
         [1]
     """
     return torch.nonzero(logits.float().softmax(dim=1).amax(dim=1) <= limit).flatten()
+
+
+def averages_flips(network: torch.nn.Module) -> float:
+    """Return the probability up to which a network averages an image's mirror images; 0: never."""
+    return float(getattr(network, "average_flips", 0))
+
+
+def one_pass(network: torch.nn.Module) -> torch.nn.Module:
+    """Make a network that looks at images as they are alone.
+
+    Args:
+        network: one of `fetal_monai.networks`, or any other.
+
+    Returns:
+        The network itself where it does so anyway; else another that shares its weights.
+    """
+    if not averages_flips(network):
+        return network
+    other = copy.copy(network)
+    other.average_flips = 0.0  # type: ignore[assignment]  # a number, which nn.Module knows nothing of
+    return other

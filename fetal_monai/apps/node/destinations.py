@@ -94,9 +94,9 @@ class DicomDestination:
                     raise Unreachable("the association was lost") from error
                 if status is None:
                     raise Unreachable("the association was lost")
-                if (
-                    status in (Status.SUCCESS, Status.DUPLICATE_SOP_INSTANCE) or status >> 12 == 0xB
-                ):  # warnings: stored, with reservations
+                # There already is as good: our UIDs are digests of what they name.
+                there = status in (Status.SUCCESS, Status.DUPLICATE_SOP_INSTANCE)
+                if there or status >> 12 == 0xB:  # warnings: stored, with reservations
                     arrived(path, transaction)
                     stored.append(document)
                 else:

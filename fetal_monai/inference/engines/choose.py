@@ -11,11 +11,12 @@ from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine, EngineModel, installed
 from fetal_monai.inference.engines.graph import probe, view_shapes
-from fetal_monai.inference.engines.mirrored import MirroredEngine, averages_flips, one_pass
+from fetal_monai.inference.engines.mirrored import MirroredEngine
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, Precision, convert, read_openvino
 from fetal_monai.inference.engines.parity import FLOAT32, compare
 from fetal_monai.inference.engines.record import check_record, read_record, stored_file
+from fetal_monai.networks.mirror_images import averages_flips, one_pass
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine, EngineModel, require
 from fetal_monai.inference.engines.graph import traced
-from fetal_monai.inference.engines.mirrored import one_pass
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino, read_openvino
 from fetal_monai.inference.engines.parity import FLOAT32, INT8, Limits, Parity, compare
@@ -37,6 +36,7 @@ from fetal_monai.inference.inputs import Frame, decode_frame
 from fetal_monai.inference.views import Views, loaded_image, prepare, stack_views
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import is_released
+from fetal_monai.networks.mirror_images import one_pass
 from fetal_monai.utils.files import atomic_path
 
 Target = Literal["onnx", "openvino", "torchscript"]

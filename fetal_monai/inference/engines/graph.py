@@ -11,8 +11,8 @@ import torch
 from monai.transforms import Compose
 
 from fetal_monai.errors import FetalMonaiError
-from fetal_monai.inference.engines.mirrored import one_pass
 from fetal_monai.inference.views import loaded_image, prepare
+from fetal_monai.networks.mirror_images import one_pass
 
 _FRAMES = ((480, 640), (400, 300))  # of different shape, so that views which follow the frame are noticed
 ViewShapes = dict[str, tuple[int, ...]]

@@ -10,28 +10,7 @@ import torch
 
 from fetal_monai.inference.engines.engine import Engine
 from fetal_monai.inference.float32 import full_float32
-from fetal_monai.networks.mirror_images import mean_over_mirrors, mirror_images, unsure
-
-
-def averages_flips(network: torch.nn.Module) -> float:
-    """Return the probability up to which a network averages an image's mirror images; 0: never."""
-    return float(getattr(network, "average_flips", 0))
-
-
-def one_pass(network: torch.nn.Module) -> torch.nn.Module:
-    """Make a network that looks at images as they are alone.
-
-    Args:
-        network: one of `fetal_monai.networks`, or any other.
-
-    Returns:
-        The network itself where it does so anyway; else another that shares its weights.
-    """
-    if not averages_flips(network):
-        return network
-    other = copy.copy(network)
-    other.average_flips = 0.0  # type: ignore[assignment]  # a number, which nn.Module knows nothing of
-    return other
+from fetal_monai.networks.mirror_images import averages_flips, mean_over_mirrors, mirror_images, unsure
 
 
 class MirroredEngine:
@@ -48,6 +27,7 @@ class MirroredEngine:
     Example:
         >>> from fetal_monai.inference.engines.eager import EagerEngine
         >>> from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
+        >>> from fetal_monai.networks.mirror_images import one_pass
         >>> network = SingleBranchClassifier(4, ResNetBackbone(18), average_flips=0.75).eval()
         >>> engine = MirroredEngine(EagerEngine(one_pass(network), features=True), network)
         >>> images = torch.rand(2, 3, 64, 96)

@@ -13,7 +13,7 @@ import torch
 from fetal_monai.errors import InputError
 from fetal_monai.inference.engines.engine import Engine, EngineModel
 from fetal_monai.inference.engines.graph import ViewShapes, probe, view_shapes
-from fetal_monai.inference.engines.mirrored import averages_flips
+from fetal_monai.networks.mirror_images import averages_flips
 
 KEY = "fetal_monai"
 """The entry of ONNX's metadata_props and of OpenVINO's rt_info that holds the record, as JSON."""

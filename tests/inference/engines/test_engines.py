@@ -23,7 +23,7 @@ from fetal_monai.inference.engines import choose, openvino_engine
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import installed, require
 from fetal_monai.inference.engines.export import export_model
-from fetal_monai.inference.engines.mirrored import MirroredEngine, one_pass
+from fetal_monai.inference.engines.mirrored import MirroredEngine
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert
 from fetal_monai.inference.engines.parity import FLOAT32, compare
 from fetal_monai.networks import (
@@ -33,6 +33,7 @@ from fetal_monai.networks import (
     ResNetBackbone,
     SingleBranchClassifier,
 )
+from fetal_monai.networks.mirror_images import one_pass
 
 pytestmark = pytest.mark.skipif(
     not (installed("openvino") and installed("onnxscript")), reason="the extras `engines` and `export`"
