@@ -17,6 +17,7 @@ from fetal_monai.dicom.jpegxl import inspect_jpegxl
 from fetal_monai.dicom.limits import Fault
 from fetal_monai.dicom.pixel_layout import PixelLayout
 
+_END_OF_IMAGE = b"\xff\xd9"
 _ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 
@@ -164,6 +165,8 @@ def _libjpeg(data: bytes, stream: Codestream, layout: PixelLayout) -> Samples:
 def _decode_jpeg_ls(data: bytes, layout: PixelLayout) -> Samples:
     stream = inspect_jpeg(data)
     _check(stream, layout, "jpeg-ls")
+    if data.find(_END_OF_IMAGE, stream.scan) < 0:  # CharLS refuses it, too, but may search for seconds
+        raise Fault("the JPEG-LS image is cut off: it has no end marker")
     jpeg_ls = _package("jpeg_ls", "pyjpegls", "JPEG-LS")
     array = jpeg_ls.jlsread(data)
     if stream.components == 1:

@@ -1,5 +1,6 @@
 """Bad files: one exception that names path, frame, cause and remedy; quickly, and without eating memory."""
 
+import functools
 import pickle
 import sys
 import tracemalloc
@@ -118,6 +119,15 @@ def test_a_fragment_that_is_not_what_the_syntax_says(kit, tmp_path, jpegs, synta
         others["JPEG Baseline"] = jpegs[0]
     for name, data in others.items():
         refusal(kit.write(tmp_path / f"{name}.dcm", kit.frames(1), encoded=[data], syntax=syntax))
+
+
+def test_a_jpeg_ls_image_without_its_end_is_refused_before_charls_searches_for_it(kit, tmp_path):
+    whole = bytes(pytest.importorskip("jpeg_ls").encode(np.ascontiguousarray(kit.frames()[0])))
+    assert whole.endswith(b"\xff\xd9")
+    write = functools.partial(kit.write, frames=kit.frames(1), syntax=JPEG_LS)
+    assert read_frame(write(tmp_path / "whole.dcm", encoded=[whole])).shape == (3, 48, 64)
+    assert "no end marker" in refusal(write(tmp_path / "cut.dcm", encoded=[whole[:-2]]))
+    assert "no end marker" in refusal(write(tmp_path / "flipped.dcm", encoded=[whole[:-2] + b"\xbf\xd9"]))
 
 
 def test_a_compressed_frame_of_another_size(kit, tmp_path, jpegs):
