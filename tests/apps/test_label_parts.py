@@ -267,7 +267,7 @@ def test_a_taken_port_and_a_missing_bundle_are_told(label_model, root, tmp_path)
         base = ["label", "--studies", str(tmp_path), "--model", str(label_model)]
         result = CliRunner().invoke(app, [*base, "--bundle", str(root / "bundle"), "--port", port])
         assert result.exit_code == 1
-        assert f"port {port} cannot be used" in result.output
+        assert f"port {port}, cannot be used" in result.output
     result = CliRunner().invoke(app, [*base, "--bundle", str(tmp_path)])
     assert result.exit_code == 1
     assert "name the bundle's folder by --bundle" in result.output

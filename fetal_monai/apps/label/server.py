@@ -17,6 +17,7 @@ from fetal_monai.errors import InputError
 from fetal_monai.model.released_model import is_released
 from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.ports import listening
 
 HOST = "127.0.0.1"
 MAIN_FILE = "main.py"
@@ -89,14 +90,11 @@ def default_workspace(model: Path) -> Path:
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
+    with listening((HOST, port), "--port"), contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        problem = f"port {port} cannot be used ({error}); name another, 0 takes any free one"
-        raise InputError("--port", [problem]) from None
+        stack.pop_all()
     return listener
 
 

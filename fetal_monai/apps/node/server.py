@@ -22,8 +22,8 @@ from fetal_monai.apps.node.ledger import Ledger
 from fetal_monai.apps.node.limits import NodeLimits, Refused, Status
 from fetal_monai.apps.node.porch import PorchServer
 from fetal_monai.apps.node.spool import Discarded, clean, spooling, watch
-from fetal_monai.errors import InputError
 from fetal_monai.utils.closing import Closing
+from fetal_monai.utils.ports import listening
 
 LOG = logging.getLogger(__name__)
 _PDU = 1 << 17
@@ -83,14 +83,10 @@ class Receiver(Closing):
             (evt.EVT_REJECTED, self._rejected),
         ]
         self._spooling = contextlib.ExitStack()
-        try:
+        with listening(address, "--port"):
             self._server: Any = self._ae.make_server(
                 address, evt_handlers=handlers, server_class=cast("Any", PorchServer), limits=limits, tls=tls
             )
-        except (OSError, OverflowError) as error:
-            where = f"{address[0]}, port {address[1]},"
-            problem = f"{where} cannot be used ({error}); another program may have it: name another port"
-            raise InputError("--port", [problem]) from None
         self._spooling.enter_context(spooling(inbox.incoming))
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="node-accept")

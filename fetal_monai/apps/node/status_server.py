@@ -29,6 +29,7 @@ from fetal_monai.apps.node.queue import Queue
 from fetal_monai.apps.node.status_page import message_page, status_page, study_page
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.utils.closing import Closing
+from fetal_monai.utils.ports import listening
 
 LOG = logging.getLogger(__name__)
 TOKEN_FILE = "status.token"  # noqa: S105  # its name
@@ -59,12 +60,8 @@ class StatusServer(Closing):
     def __init__(self, address: tuple[str, int], storage: Path, limits: NodeLimits, health: Health) -> None:
         with contextlib.ExitStack() as stack:
             queue = stack.enter_context(Queue(storage))
-            try:
+            with listening(address, "--status-port"):
                 self._server = _Server(address, _Handler)
-            except (OSError, OverflowError) as error:
-                where = f"{address[0]}, port {address[1]},"
-                problem = f"{where} cannot be used ({error}); another program may have it: name another port"
-                raise InputError("--status-port", [problem]) from None
             stack.callback(self._server.server_close)
             self._server.about(queue, storage, limits, health, _new_token(storage))
             self._stack = stack.pop_all()
