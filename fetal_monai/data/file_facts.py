@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from os import PathLike
 
@@ -11,7 +12,7 @@ from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.picture import Instance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """Where an image comes from. Patients and studies are digests: equal for equal ids, and not the ids themselves.
 
@@ -74,9 +75,9 @@ def facts_of(instance: Instance, *, pixels: bool = False) -> FileFacts:
     study = str(meta["StudyInstanceUID"])
     return FileFacts(
         path=instance.path,
-        patient=str(meta["patient"]),
-        study=hashlib.sha256(study.encode()).hexdigest()[:16] if study else "",
-        device=" ".join(filter(None, (meta["Manufacturer"], meta["model"]))),
+        patient=sys.intern(str(meta["patient"])),  # the same few for many files
+        study=sys.intern(hashlib.sha256(study.encode()).hexdigest()[:16] if study else ""),
+        device=sys.intern(" ".join(filter(None, (meta["Manufacturer"], meta["model"])))),
         rows=instance.layout.rows,
         columns=instance.layout.columns,
         pixels=_digest(instance) if pixels else "",

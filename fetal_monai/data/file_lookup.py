@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from functools import cached_property
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
@@ -30,8 +31,6 @@ class FileLookup:
     def __init__(self, folder: str | PathLike[str], *, pool: Executor | None = None) -> None:
         self.folder = folder
         self.index = index = index_dicom(folder, pool=pool)
-        self._by_uid = dict(index)
-        self._by_name = {_bare(Path(entry.path).name): entry for entry in index.values()}
         self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}
         self.pictures = {
             Path(path).relative_to(folder).as_posix(): path for path in index.unreadable if names_picture(path)
@@ -78,9 +77,13 @@ class FileLookup:
             raise LookupError(f"there is no picture '{name}' below {self.folder}; add it, or correct its path there")
         return path
 
+    @cached_property
+    def _by_name(self) -> dict[str, IndexEntry]:
+        return {_bare(Path(entry.path).name): entry for entry in self.index.values()}
+
     def _entry(self, name: str) -> IndexEntry:
         bare = _bare(Path(name).name)
-        entry = self._by_uid.get(bare) or self._by_name.get(bare)
+        entry = self.index.get(bare) or self._by_name.get(bare)
         if entry is None:
             if bare in self._unreadable:
                 raise LookupError(f"the file of '{name}' cannot be read ({self._unreadable[bare]}); copy it again")

@@ -76,10 +76,10 @@ def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
             path=name,
             sop_instance_uid=uid,
             frames=integer(data, "NumberOfFrames", 1, 0, limits.max_frames) if pixels else 0,
-            modality=text(data, "Modality"),
+            modality=sys.intern(text(data, "Modality")),
             rows=integer(data, "Rows", 0, 0, 65535) if pixels else 0,
             columns=integer(data, "Columns", 0, 0, 65535) if pixels else 0,
-            study=text(data, "StudyInstanceUID"),
+            study=sys.intern(text(data, "StudyInstanceUID")),
         )
     except Fault as fault:
         return fault.cause

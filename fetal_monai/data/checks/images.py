@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 """Called with the files that are done and their number."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """An image that is to be looked at.
 
@@ -51,7 +51,7 @@ class Listed:
         return f"row {self.row} ({', '.join(filter(None, (self.split, self.label, self.patient)))})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SeenImage:
     """An image that was looked at.
 
@@ -78,6 +78,9 @@ class SeenImage:
         return self.listed.patient or self.facts.patient or self.facts.study
 
 
+_Seen = tuple[FileFacts, str, Look | None]  # the rest of a `SeenImage`, from the process that saw it
+
+
 def see_images(
     listed: Sequence[Listed], *, pixels: bool, pool: Executor | None = None, progress: Progress | None = None
 ) -> tuple[list[SeenImage], list[Finding]]:
@@ -101,26 +104,30 @@ def see_images(
     with ThreadPoolExecutor(WORKERS) as threads:
         chosen = threads if pool is None or len(files) < MANY else pool
         for start in range(0, len(files), _BATCH):  # so that an interrupt need not wait for all
-            for results in chosen.map(see, files[start : start + _BATCH], chunksize=_CHUNK):
-                seen += [result for result in results if isinstance(result, SeenImage)]
-                findings += [result for result in results if isinstance(result, Finding)]
+            some = files[start : start + _BATCH]
+            for group, results in zip(some, chosen.map(see, some, chunksize=_CHUNK), strict=True):
+                for each, result in zip(group, results, strict=True):
+                    if isinstance(result, Finding):
+                        findings.append(result)
+                    else:
+                        seen.append(SeenImage(each, *result))
                 done += 1
                 if progress is not None:
                     progress(done, len(files))
     return seen, findings
 
 
-def _see_file(group: list[Listed], *, pixels: bool) -> list[SeenImage | Finding]:
-    return list(_seen(group, pixels))
+def _see_file(group: list[Listed], *, pixels: bool) -> list[_Seen | Finding]:
+    return list(_see(group, pixels))
 
 
-def _seen(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding]:
+def _see(group: list[Listed], pixels: bool) -> Iterator[_Seen | Finding]:
     try:
         with open_image(group[0].image.path) as instance:
             facts = facts_of(instance, pixels=not pixels)
             for each in group:
                 try:
-                    yield _see_frame(each, instance, facts, pixels)
+                    yield _see_frame(each.image.frame, instance, facts, pixels)
                 except DicomReadError as error:
                     yield _unreadable(each, error)
     except DicomReadError as error:
@@ -128,13 +135,13 @@ def _seen(group: list[Listed], pixels: bool) -> Iterator[SeenImage | Finding]:
             yield _unreadable(each, error)
 
 
-def _see_frame(each: Listed, instance: Instance, facts: FileFacts, pixels: bool) -> SeenImage:
+def _see_frame(number: int, instance: Instance, facts: FileFacts, pixels: bool) -> _Seen:
     if not pixels:
-        return SeenImage(each, facts, f"{facts.pixels} {max(each.image.frame, 0)}", None)
-    frame = instance.frame(each.image.frame)
+        return facts, f"{facts.pixels} {number}" if number > 0 else facts.pixels, None
+    frame = instance.frame(number)
     digest = hashlib.sha256(f"{frame.shape}".encode())
     digest.update(frame.tobytes())
-    return SeenImage(each, facts, digest.hexdigest(), look_at(frame))
+    return facts, digest.hexdigest(), look_at(frame)
 
 
 def _unreadable(each: Listed, error: DicomReadError) -> Finding:
