@@ -241,6 +241,25 @@ def start(tmp_path):
         time.sleep(0.05)
 
 
+def until(ready, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, "took too long"
+        time.sleep(0.05)
+    return found
+
+
+def state(node, count=1):
+    """The states of all studies, once there are so many."""
+    found = node.ledger.studies()
+    return len(found) == count and {one.state for one in found}
+
+
+def studies(node):
+    """UID, state and number of objects of each study."""
+    return [(one.uid, one.state, one.objects) for one in node.ledger.studies()]
+
+
 def fresh_uid():
     return generate_uid(prefix=None)
 

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
 from fetal_monai.apps.node.queue import Queue
 from fetal_monai.apps.node.records import KEY_OBJECTS
-from node_peers import AET, archive, associated, collected, drops_sockets, echoscu, free_port, still, storescu
+from node_peers import AET, archive, associated, collected, drops_sockets, echoscu, free_port, still, storescu, until
 
 __all__ = ["archive", "collected"]
 
@@ -42,7 +42,7 @@ class Process:
         return self
 
     def listening(self):
-        until(lambda: echoscu(self.port).returncode == 0 or self.child.poll() is not None)
+        until(lambda: echoscu(self.port).returncode == 0 or self.child.poll() is not None, seconds=300)
         assert self.child.poll() is None, self.log.read_text()[-3000:]
         return self
 
@@ -75,14 +75,6 @@ def node(tmp_path, model_dir):
                 process.child.wait(timeout=60)
             process.child.kill()
             process.child.wait(timeout=30)
-
-
-def until(ready, seconds=300):
-    end = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < end, "took too long"
-        time.sleep(0.2)
-    return found
 
 
 def load(port, studies, acknowledged):
@@ -164,9 +156,9 @@ def test_sigterm_finishes_what_is_in_hand(node, archive, tmp_path):
     process = node("--quiet", 0.2, "--destination", archive.web).start().listening()
     assert storescu(process.port, still(tmp_path / "in/1.dcm", 1, study="1.2.80")).returncode == 0
     with Queue(process.storage) as queue:
-        until(lambda: queue.counters()["studies.sent"] == 1)
+        until(lambda: queue.counters()["studies.sent"] == 1, seconds=300)
         assert storescu(process.port, still(tmp_path / "in/2.dcm", 2, study="1.2.81")).returncode == 0
-        until(lambda: queue.counters()["studies.receiving"] == 0)
+        until(lambda: queue.counters()["studies.receiving"] == 0, seconds=300)
         process.child.send_signal(signal.SIGTERM)
         until(lambda: echoscu(process.port).returncode != 0, seconds=30)
         assert process.child.wait(timeout=60) == 0
@@ -176,7 +168,7 @@ def test_sigterm_finishes_what_is_in_hand(node, archive, tmp_path):
     assert "Traceback" not in log
     process.start().listening()
     with Queue(process.storage) as queue:
-        until(lambda: queue.counters()["studies.sent"] == 2)
+        until(lambda: queue.counters()["studies.sent"] == 2, seconds=300)
     assert len(archive.documents("1.2.81")["1.2.81", "SR"]) == 1
 
 

@@ -1,4 +1,4 @@
-"""What a destination answers, and whether it counts as arrived: peers that answer as real ones do, well or badly."""
+"""What a destination is, and whether what it answers counts as arrived: peers answer as real ones do, well or badly."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import EnhancedSRStorage
 
-from fetal_monai.apps.node.destinations import Unreachable, WebDestination, parse_destination
-from node_peers import AET, collected, drops_sockets
+from fetal_monai.apps.node.destinations import DicomDestination, Unreachable, WebDestination, parse_destination
+from fetal_monai.errors import InputError
+from node_peers import AET, collected, drops_sockets, free_port, still
 
 __all__ = ["collected"]
 
@@ -156,3 +157,37 @@ def test_what_a_dicom_peer_has_already_has_arrived(document, status, said):
         assert send(f"dicom://ARCHIVE@127.0.0.1:{server.server_address[1]}", document) == [said]
     finally:
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "orthanc",
+        "dicom://127.0.0.1:104",
+        "dicom://AET@host",
+        "dicom://TOO_LONG_FOR_AN_AET@h:1",
+        "dicom://A@h:x",
+        "https://user:secret@host/dicom-web",
+        "ftp://A@host:21",
+    ],
+)
+def test_what_is_no_destination(text):
+    with pytest.raises(InputError) as caught:
+        parse_destination(text, AET, tls=lambda: None)
+    assert "secret" not in str(caught.value)
+
+
+def test_destinations_are_understood():
+    found = parse_destination("dicom://ORTHANC@[::1]:4242", AET, tls=lambda: None)
+    assert isinstance(found, DicomDestination)
+    assert (found.aet, found.host, found.port, found.own_aet) == ("ORTHANC", "::1", 4242, AET)
+    assert isinstance(parse_destination("https://host/dicom-web", AET, tls=lambda: None), WebDestination)
+
+
+@drops_sockets
+def test_nobody_there(tmp_path):
+    port, path = free_port(), still(tmp_path / "a.dcm", 1)
+    for text in (f"dicom://A@127.0.0.1:{port}", f"http://127.0.0.1:{port}/dicom-web"):
+        with pytest.raises(Unreachable, match="cannot be reached"):
+            parse_destination(text, AET, tls=lambda: None).send([path], None, None)

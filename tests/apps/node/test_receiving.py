@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 import stat
-import struct
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundImageStorage
-from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 
 from clips import textured, write_clip
 from fetal_monai.apps.node.contexts import STORAGE_CLASSES
-from fetal_monai.apps.node.limits import NodeLimits, Status
+from fetal_monai.apps.node.limits import Status
 from fetal_monai.dicom.decoders import supported_syntaxes
 from fetal_monai.errors import InputError
 from node_peers import (
-    AET,
     associated,
     collected,
     content,
@@ -33,13 +28,10 @@ from node_peers import (
     start,
     still,
     storescu,
+    studies,
 )
 
 __all__ = ["collected", "start"]
-
-
-def states(node):
-    return [(study.uid, study.state, study.objects) for study in node.ledger.studies()]
 
 
 def test_dcmtk_echoes_and_stores(start, phantom):
@@ -59,7 +51,7 @@ def test_dcmtk_echoes_and_stores(start, phantom):
         assert dcmtk("dcmftest", kept).returncode == 0
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         assert source.PatientID not in str(kept)
-    assert {state for _, state, _ in states(node)} == {"receiving"}
+    assert {state for _, state, _ in studies(node)} == {"receiving"}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +92,7 @@ def test_the_same_object_counts_once_and_another_content_overwrites_nothing(star
     assert send_raw(node.port, one, other) == [0, Status.DUPLICATE_SOP_INSTANCE]
     (kept,) = node.files()
     assert content(kept) == content(one)
-    assert states(node) == [("1.2.3", "receiving", 1)]
+    assert studies(node) == [("1.2.3", "receiving", 1)]
     counters = node.ledger.counters()
     assert (counters["repeated"], counters["refused.0111"]) == (2, 1)
 
@@ -146,7 +138,7 @@ def test_each_fault_has_its_status_and_leaves_nothing(start, tmp_path, phantom):
     for status, paths in wrong.items():
         found = send_raw(node.port, *paths)
         assert found == [status] * len(paths), (status, [hex(one) for one in found])
-    assert node.files() == node.incoming() == states(node) == []
+    assert node.files() == node.incoming() == studies(node) == []
     assert send_raw(node.port, good) == [Status.SUCCESS]
 
 
@@ -158,33 +150,6 @@ def write(path, number, **elements):
         data.add_new(keyword, "UI", value) if keyword not in data else setattr(data[keyword], "_value", value)
     data.save_as(path, enforce_file_format=False)
     return path
-
-
-def test_too_large_an_object_is_refused_and_the_next_one_taken(start, tmp_path):
-    node = start(limits=NodeLimits(reserve_bytes=1, object_bytes=400_000))
-    large = still(tmp_path / "large.dcm", 1, size=(2000, 2000))
-    small = still(tmp_path / "small.dcm", 2)
-    assert send_raw(node.port, large, small) == [Status.OUT_OF_RESOURCES, 0]
-    barely = still(tmp_path / "barely.dcm", 3, size=(632, 633))  # the limit lies in its last unit
-    assert 400_000 < barely.stat().st_size < 401_000
-    assert send_raw(node.port, barely) == [Status.OUT_OF_RESOURCES]
-    assert not node.incoming()
-    assert storescu(node.port, large).returncode != 0
-    assert len(node.files()) == 1
-
-
-def test_a_study_of_too_many_objects(start, tmp_path):
-    node = start(limits=NodeLimits(reserve_bytes=1, study_objects=2))
-    files = [still(tmp_path / f"{k}.dcm", k) for k in range(3)]
-    assert send_raw(node.port, *files, files[0]) == [0, 0, Status.OUT_OF_RESOURCES, 0]
-    assert send_raw(node.port, still(tmp_path / "other.dcm", 0, study="1.2.4")) == [0]
-
-
-def test_a_disk_that_is_nearly_full_takes_nothing_and_says_so(start, tmp_path):
-    node = start(limits=NodeLimits(reserve_bytes=1 << 60))
-    assert send_raw(node.port, still(tmp_path / "a.dcm", 1, size=(500, 800))) == [Status.OUT_OF_RESOURCES]
-    assert echoscu(node.port).returncode == 0
-    assert node.files() == node.incoming() == []
 
 
 def test_strangers_are_rejected(start, tmp_path):
@@ -247,104 +212,10 @@ def test_a_peer_that_does_not_wait_for_answers_leaves_nothing(start, tmp_path, m
     assert node.incoming() == []
 
 
-def test_twenty_associations_at_once_are_served(start, tmp_path):
-    node = start()
-    folders = [tmp_path / f"s{k}" for k in range(20)]
-    files = [
-        [still(folder / f"{k}.dcm", k, study=f"1.2.{n + 10}") for k in range(4)] for n, folder in enumerate(folders)
-    ]
-    together = threading.Barrier(20)
-
-    def send(paths):
-        with associated(node.port, [(UltrasoundImageStorage, ExplicitVRLittleEndian)]) as assoc:
-            together.wait(timeout=60)  # all are open now
-            return [assoc.send_c_store(path).Status for path in paths]
-
-    with ThreadPoolExecutor(20) as pool:
-        assert list(pool.map(send, files)) == [[0] * 4] * 20
-    assert len(node.files()) == 80
-    assert len(states(node)) == 20
-
-
-@drops_sockets
-def test_one_association_too_many_is_told_so(start):
-    node = start(limits=NodeLimits(reserve_bytes=1, associations=2))
-    scu = AE("SCANNER")
-    scu.add_requested_context(UltrasoundImageStorage)
-    held = [scu.associate("127.0.0.1", node.port, ae_title=AET) for _ in range(3)]
-    assert [assoc.is_established for assoc in held] == [True, True, False]
-    assert held[2].is_rejected
-    held[0].release()
-    threading.Event().wait(0.3)
-    again = scu.associate("127.0.0.1", node.port, ae_title=AET)
-    assert again.is_established
-    again.release()
-    held[1].release()
-
-
-def test_a_unit_of_four_gigabytes_ends_the_connection(start):
-    node = start(limits=NodeLimits(reserve_bytes=1, request_seconds=2))
-    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as peer:
-        peer.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFF0) + b"x" * 1000)
-        assert peer.recv(100) == b""
-    assert echoscu(node.port).returncode == 0
-
-
 def test_a_port_that_is_taken(start, tmp_path):
     node = start()
     with pytest.raises(InputError, match=f"port {node.port}, cannot be used"):
         start(tmp_path / "other", port=node.port)
-
-
-def test_files_and_queue_agree_again_at_a_start(start, tmp_path):
-    node = start()
-    paths = [still(tmp_path / f"{k}.dcm", k) for k in range(3)]
-    assert send_raw(node.port, *paths) == [0, 0, 0]
-    kept = node.files()
-    node.close()
-    kept[0].unlink()  # a row without a file
-    kept[1].with_name("0" * 32 + ".dcm").write_bytes(kept[1].read_bytes())  # a file under another's name
-    whole = kept[2].read_bytes()
-    kept[2].with_name("1" * 32 + ".dcm").write_bytes(whole[:700])  # half of one
-    (node.storage / "incoming" / "tmp1.dcm").write_bytes(whole)
-    again = start()
-    assert states(again) == [("1.2.3", "receiving", 2)]
-    assert [path.name for path in again.files()] == [kept[1].name, kept[2].name]
-    assert again.incoming() == []
-    assert len(list((again.storage / "quarantine").iterdir())) == 2
-    assert send_raw(again.port, *paths) == [0, 0, 0]
-    assert len(again.files()) == 3
-    again.close()
-    for name in again.storage.glob("queue.sqlite*"):
-        name.unlink()  # all rows: files without one are entered anew
-    third = start()
-    assert states(third) == [("1.2.3", "receiving", 3)]
-
-
-def test_names_are_on_the_disk_before_the_row_is(start, tmp_path, monkeypatch):
-    node = start()
-    path, synced, add = still(tmp_path / "a.dcm", 1), [], node.ledger.add
-    monkeypatch.setattr("fetal_monai.apps.node.inbox.sync", synced.append)
-    monkeypatch.setattr(node.ledger, "add", lambda *entry: (synced.append("row"), add(*entry)))
-    assert send_raw(node.port, path) == [0]
-    objects, (kept,) = node.storage / "objects", node.files()
-    assert synced[1:] == [kept.parent, objects, "row"]
-    synced.clear()
-    assert send_raw(node.port, still(tmp_path / "b.dcm", 2)) == [0]
-    assert synced[1:] == [kept.parent, objects, "row"], "who made the study's folder may not have lived to sync it"
-    node.close()
-    for name in node.storage.glob("queue.sqlite*"):
-        name.unlink()
-    synced.clear()
-    start()
-    assert synced[0] == node.storage
-    assert synced.count(kept.parent) == 2
-
-
-def test_what_names_studies_is_the_node_s_alone(start):
-    node = start()
-    for path in node.storage.glob("queue.sqlite*"):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
 def test_clips_are_whole_only_with_all_frames(start, tmp_path):

@@ -1,24 +1,21 @@
-"""From objects to reports in an archive that we did not write."""
+"""From objects to reports in an archive that we did not write, and what becomes of a study that gets none."""
 
 from __future__ import annotations
 
 import stat
-import time
 
 import pytest
-import torch
 from pydicom import dcmread
 
 from fetal_monai.apps.node.delivery import Sender
-from fetal_monai.apps.node.destinations import DicomDestination, Unreachable, WebDestination, parse_destination
-from fetal_monai.apps.node.predicting import ModelSettings, NotNow, PredictionProcess, WorkerDied, answer_job
+from fetal_monai.apps.node.destinations import parse_destination
+from fetal_monai.apps.node.predicting import NotNow, WorkerDied
 from fetal_monai.apps.node.records import KEY_OBJECTS, Document
 from fetal_monai.apps.node.report import Job, report_study
 from fetal_monai.apps.node.worker import Worker
-from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.study.protocol import load_protocol
-from node_peers import AET, archive, collected, drops_sockets, free_port, send_raw, start, still, storescu
+from node_peers import AET, archive, collected, drops_sockets, free_port, send_raw, start, state, still, storescu, until
 
 __all__ = ["archive", "collected", "start"]
 
@@ -47,19 +44,6 @@ def process(predictor):
             return report_study(task, predictor, self.protocol)
 
     return InPlace()
-
-
-def until(ready, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < end, "took too long"
-        time.sleep(0.05)
-    return found
-
-
-def state(node, count=1):
-    studies = node.ledger.studies()
-    return len(studies) == count and {one.state for one in studies}
 
 
 @pytest.fixture
@@ -215,105 +199,6 @@ def test_a_study_that_kills_the_worker_is_not_tried_for_ever(run, tmp_path):
     assert "status -11" in node.ledger.failures()[0].error
 
 
-class Refusing:
-    """A destination that has room for one document, and refuses all others."""
-
-    def __init__(self):
-        self.tried = []
-
-    def send(self, paths, arrived, refused):
-        for path in paths:
-            self.tried.append(path)
-            if len(self.tried) == 1:
-                arrived(path, None)
-            else:
-                refused(path, "refused with status A700")
-
-
-def test_a_refused_document_is_tried_again_and_given_up_in_the_end(start, process, tmp_path, monkeypatch):
-    monkeypatch.setattr("fetal_monai.apps.node.delivery._REFUSALS", 3)
-    node = start()
-    for name in "12":
-        (node.storage / name).write_bytes(b"")
-    assert send_raw(node.port, still(tmp_path / "a.dcm", 1)) == [0]
-    key = node.ledger.studies()[0].key
-    node.ledger.close_study(key, 1)
-    documents = [Document(name, f"{name}.1", "1.2", name) for name in "12"]
-    assert node.ledger.finish_prediction(key, 1, documents)
-    with Sender(node.storage, node.ledger, Refusing(), first_pause=0.05):
-        until(lambda: state(node) == {"failed"})
-    done, lost = node.ledger.deliveries()
-    assert (done.state, lost.state, lost.attempts, lost.error) == ("sent", "failed", 3, "refused with status A700")
-
-
-class Once:
-    """A destination that has trouble with the first document, whatever comes behind it."""
-
-    def __init__(self, error):
-        self.error = error
-
-    def send(self, paths, arrived, refused):  # noqa: ARG002
-        for path in paths:
-            if path.name == "1":
-                raise self.error
-            arrived(path, None)
-
-
-@pytest.fixture
-def two_documents(start, tmp_path):
-    node = start()
-    for name in "12":
-        still(node.storage / name, 1)
-    assert send_raw(node.port, still(tmp_path / "a.dcm", 1)) == [0]
-    key = node.ledger.studies()[0].key
-    node.ledger.close_study(key, 1)
-    assert node.ledger.finish_prediction(key, 1, [Document(name, f"{name}.1", "1.2", name) for name in "12"])
-    return node
-
-
-def deliveries(node):
-    return [(one.state, one.attempts) for one in node.ledger.deliveries()]
-
-
-@pytest.mark.parametrize("error", [ValueError("malformed"), Unreachable("the association was lost")])
-def test_one_document_does_not_keep_the_others_back(two_documents, error):
-    with Sender(two_documents.storage, two_documents.ledger, Once(error), first_pause=0.05):
-        until(lambda: deliveries(two_documents)[1][0] == "sent", 10)
-    kept = two_documents.ledger.deliveries()[0]
-    assert kept.state == "pending"
-    assert kept.error == (
-        "the association was lost" if isinstance(error, Unreachable) else "could not be sent (ValueError)"
-    )
-
-
-def test_a_damaged_document_is_made_again(two_documents):
-    (two_documents.storage / "1").write_bytes(b"no DICOM")
-    with Sender(two_documents.storage, two_documents.ledger, Once(ValueError()), first_pause=0.05):
-        until(lambda: state(two_documents) == {"closed"}, 10)
-
-
-class Forgetful:
-    """A destination that takes all and commits to nothing."""
-
-    def __init__(self, ledger):
-        self.ledger, self.times = ledger, []
-
-    def send(self, paths, arrived, refused):  # noqa: ARG002
-        for path in paths:
-            self.times.append(time.monotonic())
-            arrived(path, "1.9")
-            self.ledger.committed("1.9", [], [path.name])
-
-
-def test_what_is_not_committed_waits_longer_each_time_and_is_given_up(two_documents, monkeypatch):
-    monkeypatch.setattr("fetal_monai.apps.node.ledger._COMMITMENTS", 4)
-    forgetful = Forgetful(two_documents.ledger)
-    with Sender(two_documents.storage, two_documents.ledger, forgetful, first_pause=0.05):
-        until(lambda: deliveries(two_documents) == [("failed", 4)] * 2, 10)
-    assert state(two_documents) == {"failed"}
-    assert forgetful.times[-1] - forgetful.times[0] > 0.05 + 0.1 + 0.2
-
-
 class Short:
     """A process that lacks something at first: itself, or memory."""
 
@@ -342,34 +227,6 @@ def test_what_is_short_for_a_moment_fails_no_study(start, process, tmp_path):
         until(lambda: state(node) == {"predicted"}, 20)
 
 
-@pytest.mark.parametrize(
-    ("error", "answer"),
-    [
-        (OSError(28, "No space left on device"), {"retry": "OSError: No space left on device"}),
-        (MemoryError(), {"retry": "MemoryError: there is not enough memory"}),
-        (torch.OutOfMemoryError("CUDA"), {"retry": "OutOfMemoryError: there is not enough memory"}),
-        (InputError("study", ["it holds no image"]), {"error": "study: 1 problem\n  it holds no image"}),
-        (
-            InputError("study", ["a.dcm: it is damaged: ValueError: 'Secret^\nName' is long; export the file again"]),
-            {"error": "study: 1 problem\n  a.dcm: it is damaged: ValueError; export the file again"},
-        ),
-        (ValueError("Secret"), {"error": "the prediction failed: ValueError; please report this"}),
-    ],
-)
-def test_what_is_no_fault_of_a_study_is_answered_so(monkeypatch, error, answer):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr("fetal_monai.apps.node.report.report_study", fail)
-    job = {"files": [], "digests": [], "folder": "f", "previous": None}
-    assert answer_job(job, None, None) == answer
-    process = PredictionProcess(ModelSettings())
-    monkeypatch.setattr(process, "start", lambda: None)
-    monkeypatch.setattr(process, "_ask", lambda _: answer)
-    with pytest.raises(NotNow if "retry" in answer else FetalMonaiError):
-        process.report(job)
-
-
 def test_a_document_that_is_lost_is_made_again(run, start, archive, tmp_path):
     node = start()
     run(node=node)
@@ -380,67 +237,3 @@ def test_a_document_that_is_lost_is_made_again(run, start, archive, tmp_path):
     with Sender(node.storage, node.ledger, parse_destination(archive.web, AET, tls=lambda: None)):
         until(lambda: state(node) == {"sent"})
     assert archive.documents("1.2.40")["1.2.40", "SR"] == [lost.uid]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "orthanc",
-        "dicom://127.0.0.1:104",
-        "dicom://AET@host",
-        "dicom://TOO_LONG_FOR_AN_AET@h:1",
-        "dicom://A@h:x",
-        "https://user:secret@host/dicom-web",
-        "ftp://A@host:21",
-    ],
-)
-def test_what_is_no_destination(text):
-    with pytest.raises(InputError) as caught:
-        parse_destination(text, AET, tls=lambda: None)
-    assert "secret" not in str(caught.value)
-
-
-def test_destinations_are_understood():
-    found = parse_destination("dicom://ORTHANC@[::1]:4242", AET, tls=lambda: None)
-    assert isinstance(found, DicomDestination)
-    assert (found.aet, found.host, found.port, found.own_aet) == ("ORTHANC", "::1", 4242, AET)
-    assert isinstance(parse_destination("https://host/dicom-web", AET, tls=lambda: None), WebDestination)
-
-
-@drops_sockets
-def test_nobody_there(tmp_path):
-    port, path = free_port(), still(tmp_path / "a.dcm", 1)
-    for text in (f"dicom://A@127.0.0.1:{port}", f"http://127.0.0.1:{port}/dicom-web"):
-        with pytest.raises(Unreachable, match="cannot be reached"):
-            parse_destination(text, AET, tls=lambda: None).send([path], None, None)
-
-
-def test_a_process_that_was_not_asked_is_not_kept(monkeypatch):
-    def fail(_):
-        raise RuntimeError("can't start new thread")
-
-    with PredictionProcess(ModelSettings()) as process:
-        monkeypatch.setattr(process, "_ask", fail)
-        with pytest.raises(RuntimeError):
-            process.start()
-        assert process._process is None, "its answer about the model would be taken for that to a study"
-
-
-@pytest.mark.slow
-def test_the_process_survives_its_studies_and_says_what_is_wrong(model_dir, tmp_path):
-    folder = tmp_path / "x" / "reports" / "s"
-    job = {"files": [str(still(tmp_path / "a.dcm", 1))], "digests": ["1"], "folder": str(folder), "previous": None}
-    with PredictionProcess(ModelSettings(str(model_dir), device="cpu")) as process:
-        (report, *_) = process.report(job)
-        assert dcmread(tmp_path / "x" / report.file).SOPInstanceUID == report.uid
-        with pytest.raises(FetalMonaiError, match="not a DICOM file"):
-            process.report({**job, "files": [__file__]})
-        child = process._process
-        child.stdin.close()  # as if the node had died
-        assert child.wait(timeout=20) == 0
-        with pytest.raises(WorkerDied):
-            process._ask(job)
-    nothing = PredictionProcess(ModelSettings(str(tmp_path / "none"), device="cpu"))
-    with nothing, pytest.raises(FetalMonaiError, match="none"):
-        nothing.start()
