@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import shutil
 import ssl
 import subprocess
@@ -18,6 +19,8 @@ import pytest
 from orthanc import configure
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+STUDY = "1.2.3"
+QUICK = {"pause_s": 0.0, "silence_s": 0.5, "connect_s": 2.0}
 USER, PASSWORD, TOKEN = "reader", "correct horse: battery", "tok-0123456789"
 
 
@@ -113,3 +116,13 @@ def send(handler, body=b"", status=200, kind="application/dicom+json", **headers
             handler.send_header(name.replace("_", "-"), str(value))
     handler.end_headers()
     handler.wfile.write(body)
+
+
+def listing(**values):
+    """The body of an answer to a search: one item, tag -> value."""
+    return json.dumps([{tag: {"vr": "UI", "Value": [value]} for tag, value in values.items()}]).encode()
+
+
+def listen(servers, body=b"", status=200, kind="application/dicom+json", **headers):
+    """Start a server that answers everything alike."""
+    return servers(lambda handler: send(handler, body, status, kind, **headers))

@@ -17,16 +17,13 @@ from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.model import release_writer
 from fetal_monai.model.folder import load_model
 from fetal_monai.model.release_writer import MAX_BYTES, write_release
+from probabilities import rows
 
 FILES = {"model.pt", "model.json", "calibration.json", "decisions.json", "ood.npz", "README.md", "LICENSE.txt"}
 
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def rows(found):
-    return np.stack([item.probabilities for item in found])
 
 
 def test_a_release_holds_what_a_user_needs_at_half_the_size(evaluated_model, stand_in):

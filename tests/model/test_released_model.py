@@ -17,6 +17,7 @@ from fetal_monai.inference import Predictor
 from fetal_monai.model.facts import read_facts
 from fetal_monai.model.release_writer import MAX_BYTES
 from fetal_monai.model.released_model import RELEASED, released_model
+from probabilities import rows
 
 FILES = {"model.pt", "model.json", "calibration.json", "decisions.json", "ood.npz", "README.md", "LICENSE.txt"}
 real = pytest.mark.skipif(not (RELEASED / "model.pt").exists(), reason="this checkout holds no released model")
@@ -24,10 +25,6 @@ real = pytest.mark.skipif(not (RELEASED / "model.pt").exists(), reason="this che
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def rows(found):
-    return np.stack([item.probabilities for item in found])
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13851371\n"

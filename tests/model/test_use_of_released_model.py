@@ -26,14 +26,11 @@ from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model.facts import read_facts
 from fetal_monai.model.folder import load_model, load_weights
 from fetal_monai.model.released_model import released_notice
+from probabilities import rows
 
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def rows(found):
-    return np.stack([item.probabilities for item in found])
 
 
 def test_the_predictor_takes_it_and_says_so_in_one_line(released, stills, caplog):
