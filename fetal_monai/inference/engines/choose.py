@@ -17,6 +17,7 @@ from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, Precis
 from fetal_monai.inference.engines.parity import FLOAT32, compare
 from fetal_monai.inference.engines.record import check_record, read_record, stored_file
 from fetal_monai.networks.mirror_images import averages_flips, one_pass
+from fetal_monai.utils.interrupts import interrupts_afterwards
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ def choose_engine(name: str, model: EngineModel, device: torch.device, *, featur
         return eager
     if device.type != "cpu":
         raise FetalMonaiError(f"the engine {asked} runs on the CPU, not on {device}; leave out --device or --engine")
-    engine = _fastest(model) if asked == "auto" else _make(asked, model)
+    with interrupts_afterwards():
+        engine = _fastest(model) if asked == "auto" else _make(asked, model)
     if engine is None:
         return eager
     return MirroredEngine(engine, model.network) if averages_flips(model.network) else engine

@@ -14,6 +14,7 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference.engines.engine import require
 from fetal_monai.inference.engines.graph import ViewShapes, traced
 from fetal_monai.inference.engines.record import KEY
+from fetal_monai.utils.interrupts import interrupts_afterwards
 
 Precision = Literal["f32", "bf16"]
 _NAMES = {"f32": "float32", "bf16": "bfloat16"}
@@ -91,7 +92,9 @@ def convert(network: torch.nn.Module, views: ViewShapes) -> Any:
     openvino = import_openvino()
     shapes = [openvino.PartialShape([-1, *shape]) for shape in views.values()]
     # A plain list of shapes: given an example, OpenVINO would record the network once more.
-    model = openvino.convert_model(traced(network, views), input=shapes)
+    recorded = traced(network, views)
+    with interrupts_afterwards():
+        model = openvino.convert_model(recorded, input=shapes)
     for port, name in zip(model.inputs, views, strict=True):
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, ("logits", "features"), strict=True):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import json
 import logging
+import os
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -246,6 +249,23 @@ def test_pytorch_does_it_where_it_does_not(what, evaluated_model, monkeypatch, c
     (record,) = caplog.records
     assert record.message.startswith("PyTorch classifies, because openvino cannot: ")
     assert "\n" not in record.message
+
+
+def test_an_interrupt_while_openvino_converts_is_not_swallowed(evaluated_model, monkeypatch):
+    monkeypatch.delenv(choose.VARIABLE)
+    decoder = importlib.import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder
+    visit, visited = decoder.visit_subgraph, []
+
+    def interrupted(self, visitor):
+        visited.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        return visit(self, visitor)
+
+    monkeypatch.setattr(decoder, "visit_subgraph", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Predictor(evaluated_model, device="cpu")
+    assert visited
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_what_is_asked_for_is_had_or_explained(evaluated_model, monkeypatch):

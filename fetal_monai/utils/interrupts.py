@@ -1,0 +1,42 @@
+"""Ctrl-C while native code runs that would swallow it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def interrupts_afterwards() -> Iterator[None]:
+    """Hold Ctrl-C back until the block has ended, then let it interrupt.
+
+    A native library that calls Python may take the exception of an interrupt for an error of its own, or for none at
+    all, and the run would go on. In threads, where no interrupt arrives, nothing changes.
+
+    Raises:
+        KeyboardInterrupt: at the end of the block, whatever else it raised, if there was one.
+
+    Example:
+        >>> import os
+        >>> try:
+        ...     with interrupts_afterwards():
+        ...         os.kill(os.getpid(), signal.SIGINT)
+        ...         print("to the end")
+        ... except KeyboardInterrupt:
+        ...     print("interrupted")
+        to the end
+        interrupted
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if interrupts:
+            raise KeyboardInterrupt
