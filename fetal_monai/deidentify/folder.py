@@ -19,7 +19,7 @@ from fetal_monai.deidentify.labels import read_labels, rename_labels
 from fetal_monai.deidentify.profile import require_package
 from fetal_monai.deidentify.pseudonyms import Pseudonyms, read_key, write_private
 from fetal_monai.dicom import DicomIndex, IndexEntry, index_dicom
-from fetal_monai.dicom.index import index_file
+from fetal_monai.dicom.index import Unreachable, index_file, remedy
 from fetal_monai.errors import DicomReadError, InputError
 from fetal_monai.utils.files import atomic_path
 
@@ -143,10 +143,10 @@ def _ultrasound(index: DicomIndex, outcome: Outcome) -> Sequence[IndexEntry]:
         else:
             outcome.passed_over[entry.path] = f"DICOM of modality {modality} without images"
     for path in index.duplicates:
-        outcome.passed_over[path] = "its SOPInstanceUID is another file's"
+        outcome.passed_over[path] = "its SOPInstanceUID is that of another file, no smaller"
     for path, reason in index.unreadable.items():
-        if Path(path).suffix.lower() in _SUFFIXES:
-            outcome.failures[path] = reason
+        if isinstance(reason, Unreachable) or Path(path).suffix.lower() in _SUFFIXES:
+            outcome.failures[path] = f"{reason}; {remedy(reason, 'copy it again')}"
         else:
             outcome.passed_over[path] = "not DICOM"
     return entries

@@ -29,14 +29,52 @@ _CHUNK = 32
 _BATCH = 512
 
 
+class Unreachable(str):
+    """Why the system does not let a file or folder be read: not the fault of its bytes, and true for now only."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, error: OSError, what: str = "it") -> Unreachable:
+        """The reason in words.
+
+        Args:
+            error: of the system.
+            what: could not be read.
+
+        Returns:
+            The reason, without a remedy.
+        """
+        return cls(f"{what} cannot be read: {error.strerror or error}")
+
+
+def remedy(reason: str, otherwise: str) -> str:
+    """What to do about a path that is not in an index.
+
+    Args:
+        reason: of `DicomIndex.unreadable`.
+        otherwise: the remedy for files whose bytes are at fault.
+
+    Returns:
+        The remedy.
+
+    Example:
+        >>> remedy(Unreachable("it cannot be read: Permission denied"), "copy it again")
+        'check its rights, or what it links to'
+    """
+    return "check its rights, or what it links to" if isinstance(reason, Unreachable) else otherwise
+
+
 @dataclass(frozen=True)
 class DicomIndex(Mapping[str, IndexEntry]):
     """SOPInstanceUID -> `IndexEntry`, in the order of the paths.
 
     Args:
         entries: the table.
-        unreadable: path -> why it is not in the table (not DICOM, damaged, no UID).
-        duplicates: paths whose SOPInstanceUID another file already has.
+        unreadable: path -> why it is not in the table (not DICOM, damaged, no UID); an `Unreachable` for files, links
+            and folders that the system does not let be read.
+        duplicates: paths whose SOPInstanceUID another file has, too. The largest file stands in the table, of equal
+            ones the first: a copy that was cut off is smaller.
     """
 
     entries: Mapping[str, IndexEntry]
@@ -83,6 +121,8 @@ def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
         )
     except Fault as fault:
         return fault.cause
+    except OSError as error:
+        return Unreachable.of(error)
     except Exception as error:  # noqa: BLE001  # a damaged header can break a parser anywhere; the index goes on
         return f"it is damaged: {type(error).__name__}: {str(error)[:200]}"
 
@@ -122,7 +162,8 @@ def index_dicom(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(root, ["there is no such folder; give the folder with the DICOM files"])
-    stamps = dict(sorted(list_files(root)))
+    listed = dict(sorted(list_files(root)))
+    stamps = {path: stamp for path, stamp in listed.items() if not isinstance(stamp, Unreachable)}
     if cache is None:
         cache = len(stamps) >= AUTO_CACHE
     with open_cache(root, cache) as memory:
@@ -133,12 +174,16 @@ def index_dicom(
         batch: dict[str, tuple[Stamp, IndexEntry | str]] = {}
         for path, result in _read(fresh, workers=workers, pool=pool, progress=progress, limits=limits):
             found[path] = result
-            batch[path] = stamps[path], result
+            if not isinstance(result, Unreachable):
+                batch[path] = stamps[path], result
             if len(batch) >= _BATCH:
                 memory.store(batch)
                 batch = {}
         memory.store(batch)
-    return _assemble({path: found[path] for path in stamps})
+    return _assemble(
+        {path: stamp if isinstance(stamp, Unreachable) else found[path] for path, stamp in listed.items()},
+        {path: size for path, (size, _) in stamps.items()},
+    )
 
 
 def _read(
@@ -155,21 +200,27 @@ def _read(
                 yield path, result
 
 
-def _assemble(found: Mapping[str, IndexEntry | str]) -> DicomIndex:
+def _assemble(found: Mapping[str, IndexEntry | str], sizes: Mapping[str, int]) -> DicomIndex:
+    chosen: dict[str, str] = {}
+    for path, result in found.items():
+        if not isinstance(result, str):
+            best = chosen.setdefault(result.sop_instance_uid, path)
+            if sizes[path] > sizes[best]:
+                chosen[result.sop_instance_uid] = path
     entries: dict[str, IndexEntry] = {}
     unreadable: dict[str, str] = {}
     duplicates: list[str] = []
     for path, result in found.items():
         if isinstance(result, str):
             unreadable[path] = result
-        elif result.sop_instance_uid in entries:
+        elif chosen[result.sop_instance_uid] != path:
             duplicates.append(path)
         else:
             entries[result.sop_instance_uid] = result
     return DicomIndex(entries, unreadable, tuple(duplicates))
 
 
-def list_files(root: str | PathLike[str]) -> Iterator[tuple[str, Stamp]]:
+def list_files(root: str | PathLike[str]) -> Iterator[tuple[str, Stamp | Unreachable]]:
     """Yield every regular file below a folder as it is met, however many a folder holds: none is listed in memory.
 
     Args:
@@ -177,13 +228,13 @@ def list_files(root: str | PathLike[str]) -> Iterator[tuple[str, Stamp]]:
             come last, and one to the root or above it is a loop.
 
     Yields:
-        Its path, and its size with its time of change.
+        Its path, and its size with its time of change; also folders and links that cannot be followed, and why.
 
     Example:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> _ = Path(folder, "a.dcm").write_bytes(b"12"), Path(folder, ".hidden").write_bytes(b"")
-        >>> [(path.rpartition(os.sep)[2], size) for path, (size, _) in list_files(folder)]
+        >>> [(path.rpartition(os.sep)[2], stamp[0]) for path, stamp in list_files(folder)]
         [('a.dcm', 2)]
     """
     visited = {_identity(above) for above in Path(root).resolve().parents}
@@ -210,12 +261,15 @@ def _identity(folder: str | Path) -> tuple[int, int] | str:
     return facts.st_dev, facts.st_ino
 
 
-def _regular_files(folder: str, folders: list[str], links: list[str]) -> Iterator[tuple[str, Stamp]]:
+def _regular_files(folder: str, folders: list[str], links: list[str]) -> Iterator[tuple[str, Stamp | Unreachable]]:
     """Yield the files of one folder; the folders in it, and the links to others, are put into the lists."""
     try:
         entries = os.scandir(folder)
-    except OSError:
-        return  # it vanished meanwhile, or is not ours to read
+    except FileNotFoundError:
+        return  # it vanished meanwhile
+    except OSError as error:
+        yield folder, Unreachable.of(error, "the folder")
+        return
     with entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -225,7 +279,11 @@ def _regular_files(folder: str, folders: list[str], links: list[str]) -> Iterato
                     (links if entry.is_symlink() else folders).append(entry.path)
                     continue
                 facts = entry.stat()
-            except OSError:
-                continue  # it vanished meanwhile, or is a dangling link
+            except OSError as error:
+                if entry.is_symlink():
+                    yield entry.path, Unreachable.of(error, "what it links to")
+                elif not isinstance(error, FileNotFoundError):  # else it vanished meanwhile
+                    yield entry.path, Unreachable.of(error)
+                continue
             if stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
                 yield entry.path, (facts.st_size, facts.st_mtime_ns)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.index import index_file
+from fetal_monai.dicom.index import Unreachable, index_file, remedy
 from fetal_monai.dicom.picture import PICTURE_SUFFIXES, is_picture
 from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import ReadFailure
 
+_REMEDY = "export it again, or take it out of the folder"
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
@@ -73,11 +74,16 @@ class _Search:
     """The images found so far, and what must not be found twice."""
 
     def __init__(self) -> None:
-        self.frames: list[FrameRef] = []
+        self._images: dict[str, list[FrameRef]] = {}
         self.failures: list[ReadFailure] = []
         self.passed_over: dict[str, str] = {}
         self._paths: set[Path] = set()
         self._uids: dict[str, str] = {}
+
+    @property
+    def frames(self) -> list[FrameRef]:
+        """Each image once."""
+        return [frame for frames in self._images.values() for frame in frames]
 
     def file(self, path: Path) -> None:
         """Take one file, whatever it is."""
@@ -91,7 +97,7 @@ class _Search:
             if self._is_new(Path(entry.path)):
                 self._sort_in(entry.path, judge(entry.path, entry))
         for name in index.duplicates:
-            self.passed_over[name] = "its SOPInstanceUID is another file's: each image counts once"
+            self.passed_over[name] = "its SOPInstanceUID is that of another file, no smaller: each image counts once"
         for name, reason in index.unreadable.items():
             if self._is_new(Path(name)):
                 self._sort_in(name, judge(name, reason))
@@ -108,9 +114,13 @@ class _Search:
         elif isinstance(judged, str):
             self.passed_over[path] = judged
         elif judged.uid is not None and (first := self._uids.setdefault(judged.uid, path)) != path:
-            self.passed_over[path] = f"its SOPInstanceUID is that of {first}: each image counts once"
+            kept, left = (path, first) if _size(path) > _size(first) else (first, path)  # a cut-off copy is smaller
+            self._uids[judged.uid] = kept
+            self._images.pop(left, None)
+            self._images.setdefault(kept, judged.frames)
+            self.passed_over[left] = f"its SOPInstanceUID is that of {kept}, no smaller: each image counts once"
         else:
-            self.frames.extend(judged.frames)
+            self._images[path] = judged.frames
 
 
 class ImagesOfFile(NamedTuple):
@@ -138,8 +148,8 @@ def judge(path: str, found: IndexEntry | str) -> ImagesOfFile | ReadFailure | st
     if isinstance(found, str):
         if Path(path).suffix.lower() in PICTURE_SUFFIXES and is_picture(path):
             return ImagesOfFile([FrameRef(path)])
-        if meant_as_image(Path(path)):
-            return ReadFailure(path, f"{path}: {found}; export it again, or take it out of the folder")
+        if isinstance(found, Unreachable) or meant_as_image(Path(path)):
+            return ReadFailure(path, f"{path}: {found}; {remedy(found, _REMEDY)}")
         return "not DICOM"
     if found.modality in ULTRASOUND_MODALITIES and found.frames:
         return _images(found)
@@ -163,7 +173,7 @@ def judge_named(path: str) -> ImagesOfFile | ReadFailure:
         return ImagesOfFile([FrameRef(path)])
     entry = index_file(path)
     if isinstance(entry, str):
-        return ReadFailure(path, f"{path}: {entry}; give a DICOM, PNG or JPEG file")
+        return ReadFailure(path, f"{path}: {entry}; {remedy(entry, 'give a DICOM, PNG or JPEG file')}")
     if not entry.frames:
         return ReadFailure(path, f"{path}: it holds no image; give an ultrasound instance")
     return _images(entry)
@@ -172,6 +182,13 @@ def judge_named(path: str) -> ImagesOfFile | ReadFailure:
 def _images(entry: IndexEntry) -> ImagesOfFile:
     indices = [STILL] if entry.frames == 1 else range(entry.frames)
     return ImagesOfFile([FrameRef(entry.path, index) for index in indices], entry.sop_instance_uid)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116
+    except OSError:  # it vanished meanwhile
+        return 0
 
 
 def meant_as_image(path: Path) -> bool:

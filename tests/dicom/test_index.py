@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +54,6 @@ def test_links_to_folders_are_followed_and_loops_survived(kit, folder, tmp_path)
     (folder / "deep" / "up").symlink_to(folder)
     (folder / "deep" / "above").symlink_to(tmp_path)
     (folder / "again").symlink_to(folder / "deep")
-    (folder / "gone").symlink_to(tmp_path / "nowhere")
     assert index_dicom(folder) == plain
     (folder / "one").symlink_to(tmp_path / "elsewhere")
     (folder / "two").symlink_to(tmp_path / "elsewhere" / "x")
@@ -62,6 +64,57 @@ def test_links_to_folders_are_followed_and_loops_survived(kit, folder, tmp_path)
     assert found.duplicates == plain.duplicates
     (tmp_path / "link").symlink_to(folder)
     assert list(index_dicom(tmp_path / "link")) == list(found)
+
+
+def test_links_to_nothing_are_told_and_not_remembered(kit, folder, tmp_path):
+    (folder / "gone.dcm").symlink_to(tmp_path / "later.dcm")
+    (folder / "self").symlink_to(folder / "self")
+    cache = tmp_path / "index.sqlite"
+    found = index_dicom(folder, cache=cache).unreadable
+    assert found[str(folder / "gone.dcm")] == "what it links to cannot be read: No such file or directory"
+    assert "what it links to cannot be read: " in found[str(folder / "self")]
+    assert index.remedy(found[str(folder / "self")], "copy it again") == "check its rights, or what it links to"
+    assert index.remedy(found[str(folder / "broken.dcm")], "copy it again") == "copy it again"
+    kit.write(tmp_path / "later.dcm", kit.frames(1), elements={"SOPInstanceUID": "1.2.8"})
+    again = index_dicom(folder, cache=cache)
+    assert again["1.2.8"].path == str(folder / "gone.dcm")
+    assert str(folder / "gone.dcm") not in again.unreadable
+
+
+def test_what_may_not_be_read_is_told_and_not_remembered(folder, tmp_path):
+    script = (
+        "import sys; from fetal_monai.dicom import index_dicom\n"
+        "found = index_dicom(sys.argv[1], cache=sys.argv[2]); print(len(found), *map(repr, found.unreadable.items()))"
+    )
+    # root may read everything, unless it gives that up
+    giving_up = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if giving_up and shutil.which(giving_up[0]) is None:
+        pytest.skip("root without setpriv may read everything")
+    command = [*giving_up, sys.executable, "-c", script, str(folder), str(tmp_path / "index.sqlite")]
+    locked = folder / "deep" / "er", folder / "a.dcm"
+    for path in locked:
+        path.chmod(0)
+    try:
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    finally:
+        for path in locked:
+            path.chmod(0o700)
+    assert told.startswith("2 ")
+    assert f"('{locked[0]}', 'the folder cannot be read: Permission denied')" in told
+    assert f"('{locked[1]}', 'it cannot be read: Permission denied')" in told
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told.startswith("3 ")
+    assert "Permission" not in told
+
+
+def test_a_copy_that_was_cut_off_hides_nothing(kit, folder):
+    whole = folder / "a.dcm"
+    for name in ("0.dcm", "z.dcm"):
+        (folder / name).write_bytes(whole.read_bytes()[:-100])
+    found = index_dicom(folder)
+    assert found["1.2.0"].path == str(whole)
+    assert found.duplicates == tuple(str(folder / name) for name in ("0.dcm", "copy.dcm", "z.dcm"))
+    assert list(found) == ["1.2.0", "1.2.1", "1.2.2"]
 
 
 def test_a_file_without_pixels_has_no_frames(kit):

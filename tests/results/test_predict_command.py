@@ -243,7 +243,7 @@ def test_each_image_is_found_once(mixed):
     frames = [FrameRef(str(folder / "deep/clip"), k) for k in range(clip.frames)]
     assert found.frames == [*frames, FrameRef(str(folder / "a_still.dcm")), FrameRef(str(folder / "picture.png"))]
     assert {Path(name).name: why for name, why in found.passed_over.items()} == {
-        "b_the_same_again.dcm": "its SOPInstanceUID is another file's: each image counts once",
+        "b_the_same_again.dcm": "its SOPInstanceUID is that of another file, no smaller: each image counts once",
         "ct.dcm": "DICOM images of modality CT",
         "notes.txt": "not DICOM",
         "DICOMDIR": "not DICOM",
@@ -251,3 +251,14 @@ def test_each_image_is_found_once(mixed):
     again = find_images([folder / "a_still.dcm", folder / "b_the_same_again.dcm", folder / "ct.dcm"])
     assert [frame.path for frame in again.frames] == [str(folder / "a_still.dcm"), str(folder / "ct.dcm")]
     assert "a_still.dcm" in again.passed_over[str(folder / "b_the_same_again.dcm")]
+
+
+def test_a_copy_that_was_cut_off_is_the_one_to_be_passed_over(mixed):
+    folder = mixed[0]
+    whole, cut = folder / "a_still.dcm", folder / "0_cut.dcm"
+    cut.write_bytes(whole.read_bytes()[:-100])
+    for inputs in ([folder], [cut, whole], [whole, cut], [cut, folder]):
+        found = find_images(inputs)
+        assert FrameRef(str(whole)) in found.frames
+        assert FrameRef(str(cut)) not in found.frames
+        assert str(cut) in found.passed_over

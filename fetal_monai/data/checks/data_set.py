@@ -24,6 +24,7 @@ from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
 from fetal_monai.data.splits import split_counts
 from fetal_monai.dicom import DicomIndex, FrameRef
 from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.index import Unreachable, remedy
 from fetal_monai.errors import InputError
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -118,9 +119,13 @@ def check_data(
 
 
 def _files_at_fault(index: DicomIndex) -> list[Finding]:
-    """Files that are meant to be DICOM and are not, or that repeat another."""
+    """Files that are meant to be DICOM and are not, or that repeat another; and what nobody can look into."""
     findings = [
-        Finding("warning", "unreadable", f"{path}: {reason}; copy it again, or remove it")
+        Finding(
+            "error" if isinstance(reason, Unreachable) else "warning",
+            "unreadable",
+            f"{path}: {reason}; {remedy(reason, 'copy it again, or remove it')}",
+        )
         for path, reason in index.unreadable.items()
         if reason != "this is not a DICOM file" or Path(path).suffix.lower() in _DICOM_SUFFIXES
     ]

@@ -254,11 +254,17 @@ def _within(content: bytes, limit: int) -> bytes:
     return content
 
 
+def _refuse(error: OSError) -> None:
+    problem = f"the folder cannot be read ({error.strerror}); check its rights"
+    raise InputError(error.filename, [problem]) from None
+
+
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(folder, name)
-            if not name.startswith(".") and path.is_file():  # no pipe or device, which would block
+            dangling = path.is_symlink() and not path.exists()  # it is told when it is read
+            if not name.startswith(".") and (dangling or path.is_file()):  # no pipe or device, which would block
                 relative = os.fsencode(path.relative_to(root).as_posix())
                 yield relative.decode("utf-8", "backslashreplace"), path
