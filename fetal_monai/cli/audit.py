@@ -48,11 +48,20 @@ def audit(
     from fetal_monai.audit.verdict import Verdict  # noqa: PLC0415
     from fetal_monai.data import load_datalists  # noqa: PLC0415
     from fetal_monai.inference import Predictor  # noqa: PLC0415
+    from fetal_monai.model import read_facts  # noqa: PLC0415
+    from fetal_monai.model.learnt import has_learnt  # noqa: PLC0415
     from fetal_monai.report.summary import format_interval  # noqa: PLC0415
 
-    predictor = Predictor(model_folder(model), device)
+    folder = model_folder(model)
+    predictor = Predictor(folder, device)
     table = annotations or data / "annotations.csv"
     items = load_datalists(table, data, predictor.class_names, splits=[split])[split]
+    if has_learnt(read_facts(folder), items):
+        typer.echo(
+            f"Warning: the model has learnt from these images ({split}); it knows them by heart, whatever it looks at. "
+            "Audit it on others.",
+            err=True,
+        )
     with Progress(transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task("Images", total=len(items))
         found = audit_model(

@@ -10,6 +10,7 @@ from fetal_monai.utils.lazy_attributes import lazy_attributes
 if TYPE_CHECKING:
     from fetal_monai.model.description import describe_model
     from fetal_monai.model.folder import load_model, load_preprocessing, load_weights
+    from fetal_monai.model.learnt import require_unseen
 
 __all__ = [
     "ModelFacts",
@@ -18,6 +19,7 @@ __all__ = [
     "load_preprocessing",
     "load_weights",
     "read_facts",
+    "require_unseen",
     "write_facts",
 ]
 
@@ -28,5 +30,6 @@ __getattr__ = lazy_attributes(
         "load_model": "fetal_monai.model.folder:load_model",
         "load_preprocessing": "fetal_monai.model.folder:load_preprocessing",
         "load_weights": "fetal_monai.model.folder:load_weights",
+        "require_unseen": "fetal_monai.model.learnt:require_unseen",
     },
 )

@@ -15,6 +15,7 @@ import fetal_monai
 from fetal_monai.data.soft_labels import SOFT_LABEL
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.model.facts import ModelFacts
+from fetal_monai.model.learnt import digest_of_images, learnt_splits
 from fetal_monai.utils.serialization import Recorded
 
 _VERSIONS_OF = ("monai", "torch", "pytorch-ignite", "numpy", "pydicom", "opencv-python-headless", "simplejpeg")
@@ -25,6 +26,7 @@ def describe_model(
     preprocessing: Compose,
     class_names: Sequence[str],
     datalists: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    trained_on: Sequence[Mapping[str, Any]] | None = None,
 ) -> ModelFacts:
     """Collect the facts of a model that is about to be trained.
 
@@ -33,6 +35,7 @@ def describe_model(
         preprocessing: the deterministic transforms of validation; after `LoadImaged` each derives from `Recorded`.
         class_names: in the order of the logits.
         datalists: train, val and test items with `SOPInstanceUID`, `frame`, `class` and `patient_id`.
+        trained_on: the items that the weights learn from; with them the facts name the splits that are learnt.
 
     Returns:
         The facts, all plain values.
@@ -45,11 +48,14 @@ def describe_model(
             f"the network {type(network).__name__} cannot be recorded in a model folder; "
             "derive its class from fetal_monai.utils.serialization.Recorded"
         )
+    data = fingerprint(datalists) if datalists else {}
+    if datalists and trained_on is not None:
+        data["learnt"] = learnt_splits(datalists, trained_on)
     return ModelFacts(
         class_names=list(class_names),
         network=network.config,
         preprocessing=describe_preprocessing(preprocessing),
-        data=fingerprint(datalists) if datalists else {},
+        data=data,
         software=_software(),
     )
 
@@ -85,12 +91,14 @@ def fingerprint(datalists: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[st
         datalists: items by split.
 
     Returns:
-        `sha256` and, for each split, `images`, `patients` and `classes` (images per class).
+        `sha256` and, for each split, `images`, `patients`, `classes` (images per class) and `images_sha256`, over the
+        images alone.
 
     Example:
         >>> item = {"SOPInstanceUID": "1.2", "frame": -1, "class": "Femur", "patient_id": "A"}
         >>> fingerprint({"train": [item]})["train"]
-        {'images': 1, 'patients': 1, 'classes': {'Femur': 1}}
+        {'images': 1, 'patients': 1, 'classes': {'Femur': 1}, \
+'images_sha256': 'bc6724f403f3dd280bbb4058a82db0ca682a84abda7506c4d0cc16c17bb5c0d9'}
     """
     facts: dict[str, Any] = {}
     lines: list[str] = []
@@ -101,7 +109,12 @@ def fingerprint(datalists: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[st
             soft = "".join(f",{share:.6g}" for share in item.get(SOFT_LABEL, ()))
             lines.append(f"{item['SOPInstanceUID']},{item['frame']},{split},{item['class']}{soft}")
         patients = {item["patient_id"] for item in items if item["patient_id"]}
-        facts[split] = {"images": len(items), "patients": len(patients) or None, "classes": classes}
+        facts[split] = {
+            "images": len(items),
+            "patients": len(patients) or None,
+            "classes": classes,
+            "images_sha256": digest_of_images(items),
+        }
     facts["sha256"] = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
     return facts
 

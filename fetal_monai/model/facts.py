@@ -25,7 +25,8 @@ class ModelFacts:
         class_names: in the order of the logits.
         network: the record that rebuilds the network (see `fetal_monai.utils.serialization`).
         preprocessing: the records of the transforms between the decoded frame and the network's views, in order.
-        data: the fingerprint of the training data: counts per split and class, and a digest of the labels.
+        data: the fingerprint of the training data: counts per split and class, digests of labels and images, and which
+            splits the weights have learnt from.
         software: versions and the revision of the source.
         release: name, version, and sizes and digests of the files; empty but for what `write_release` wrote.
     """

@@ -74,6 +74,8 @@ def _data(data: Mapping[str, Any]) -> list[tuple[str, str]]:
             patients = "unknown patients" if facts["patients"] is None else f"{facts['patients']} patients"
             counts = ", ".join(f"{name} {count}" for name, count in facts["classes"].items())
             rows.append((f"Split {split}", f"{facts['images']} images of {patients}: {counts}"))
+    if "learnt" in data:
+        rows.append(("The weights have learnt from", ", ".join(data["learnt"])))
     return [*rows, ("Fingerprint of images, splits and labels (SHA-256)", str(data.get("sha256", "unknown")))]
 
 

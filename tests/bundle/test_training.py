@@ -56,6 +56,7 @@ def test_a_model_folder_holds_plain_weights_and_the_facts(trained, class_names):
     assert facts["selected"]["epoch"] in {1, 2}
     assert facts["data"]["train"]["images"] == 35
     assert len(facts["data"]["sha256"]) == 64
+    assert facts["data"]["learnt"] == ["train"]
     assert facts["software"]["versions"]["torch"] == torch.__version__
     network, preprocessing, _ = load_model(folder)
     views = preprocessing({"image": torch.zeros(3, 240, 320, dtype=torch.uint8)})
