@@ -83,7 +83,7 @@ def _decode(path: str | PathLike[str]) -> str:
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:
-        raise InputError(path, ["there is no such file; pass --dataset_dir or --annotations"]) from None
+        raise InputError(path, ["there is no such file; check its folder and name, or give another CSV"]) from None
     except OSError as error:
         raise InputError(path, [f"cannot be read ({error.strerror}); give a CSV file that you may read"]) from None
     for magic, what in _OTHER_FORMATS:

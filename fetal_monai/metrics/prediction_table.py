@@ -204,6 +204,8 @@ class Predictions:
                 dtype=dict.fromkeys(["SOPInstanceUID", "class", "prediction", PATIENT_COLUMN], str),
                 na_filter=False,
             )
+        except FileNotFoundError:
+            raise InputError(path, ["there is no such file; give the folder of an evaluation"]) from None
         except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise InputError(path, [f"cannot be read as a table ({error}); give a predictions.csv"]) from error
         missing = [column for column in ID_COLUMNS if column not in frame.columns]

@@ -99,7 +99,7 @@ def load_protocol(name: str | PathLike[str] = DEFAULT_PROTOCOL, class_names: Seq
         problems.append("items is no list of items; give one or more")
         items = []
     read = [_item(entry, f"item {number}", known, problems) for number, entry in enumerate(items, start=1)]
-    ids = [item.id for item in read if item is not None]
+    ids = [str(entry["id"]) for entry in items if isinstance(entry, dict) and "id" in entry]
     problems += [
         f"the id {twice!r} is there twice; ids are unique" for twice in sorted({i for i in ids if ids.count(i) > 1})
     ]

@@ -84,7 +84,7 @@ def test_all_bad_rows_are_reported_at_once():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot be read as a table"),
+        (None, "there is no such file; give the folder of an evaluation"),
         ("", "cannot be read as a table"),
         ("SOPInstanceUID,frame\n1,2\n", "column class is missing"),
         ("SOPInstanceUID,frame,class,prediction,probability,a,b\n1,-1,c,a,1,1,0\n", "row 2: class 'c' is not in the"),

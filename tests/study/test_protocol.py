@@ -73,10 +73,15 @@ def test_faults_are_told_with_their_place(tmp_path, changes, message):
 
 
 def test_all_faults_at_once(tmp_path):
-    items = [{"id": "a", "title": "A", "planes": ["Nope", "Femurr"]}, {"id": "b"}]
+    items = [
+        {"id": "a", "title": "A", "planes": ["Nope", "Femurr"]},
+        {"id": "b"},
+        {"id": "a", "title": "", "planes": []},
+    ]
     with pytest.raises(InputError) as raised:
         load_protocol(written(tmp_path, items=items))
-    assert len(raised.value.problems) == 4
+    assert len(raised.value.problems) == 5
+    assert "'a' is there twice" in raised.value.problems[-1]
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("just words", "no keys"), ("\x80", None)])

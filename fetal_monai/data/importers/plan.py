@@ -97,7 +97,7 @@ def patients_by_name(source: str, titles: Iterable[str], pattern: str | None) ->
         The patient of each title, and notes.
 
     Raises:
-        InputError: if the pattern is none, or does not match some of the names.
+        InputError: if the pattern is none, has no group, or does not match some of the names.
 
     Example:
         >>> patients_by_name("data", ["Femur/p07_2.png"], r"(p\d+)_")
@@ -114,8 +114,11 @@ def patients_by_name(source: str, titles: Iterable[str], pattern: str | None) ->
         matcher = re.compile(pattern)
     except re.error as error:
         raise InputError("--patient-pattern", [f"{pattern!r} is no regular expression: {error}; correct it"]) from None
+    if not matcher.groups:
+        problem = f"{pattern!r} has no group; put what names the patient in parentheses, such as '(P[0-9]+)_'"
+        raise InputError("--patient-pattern", [problem])
     found = {title: matcher.search(title) for title in titles}
-    patients = {title: (match[1] if matcher.groups else match[0]) or "" for title, match in found.items() if match}
+    patients = {title: match[1] or "" for title, match in found.items() if match}
     strays = [title for title in titles if not patients.get(title)]
     if strays:
         problem = "has no patient by --patient-pattern {!r}; give a pattern that fits all names, such as '(P[0-9]+)_'"

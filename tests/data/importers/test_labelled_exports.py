@@ -75,7 +75,9 @@ def test_without_a_pattern_each_picture_is_a_patient_and_that_is_said(tmp_path, 
     assert "--patient-pattern" in plan.notes[0]
 
 
-@pytest.mark.parametrize(("pattern", "why"), [("(", "no regular expression"), (r"(p[12])_", "p3_a.png: has no")])
+@pytest.mark.parametrize(
+    ("pattern", "why"), [("(", "no regular expression"), (r"p\d", "has no group"), (r"(p[12])_", "p3_a.png: has no")]
+)
 def test_a_pattern_that_does_not_fit_is_refused(tmp_path, pattern, why):
     with pytest.raises(InputError, match=why):
         plan_of("coco", write_folder(EXPORTS["coco"], tmp_path), pattern)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import PureWindowsPath
 
@@ -15,6 +17,7 @@ from fetal_monai.data.importers.source import by_title, is_path_outside, open_so
 from fetal_monai.dicom.limits import Fault
 from fetal_monai.errors import InputError
 from made_archives import write_folder, write_zip
+from rights import without_rights
 
 FILES = {"set/a.png": b"a" * 1000, "set/b/c.png": b"c", ".hidden/x": b"", "__MACOSX/set/._a.png": b""}
 
@@ -28,6 +31,30 @@ def test_a_folder_and_a_zip_read_the_same(tmp_path, zipped):
         assert source.read("set/a.png") == b"a" * 1000
         with pytest.raises(Fault, match="more than"):
             source.read("set/a.png", limit=999)
+
+
+def test_a_link_to_nothing_is_no_silence(tmp_path):
+    path = write_folder(FILES, tmp_path / "a")
+    (path / "set" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with open_source(path) as source:
+        assert "set/gone.png" in source.names
+        with pytest.raises(Fault, match="No such file"):
+            source.read("set/gone.png")
+
+
+def test_a_folder_that_may_not_be_read_is_no_silence(tmp_path):
+    locked = write_folder(FILES, tmp_path / "a") / "set" / "b"
+    script = (
+        "import sys; from fetal_monai.data.importers.source import open_source; open_source(sys.argv[1]).__enter__()"
+    )
+    locked.chmod(0)
+    try:
+        command = without_rights([sys.executable, "-c", script, str(tmp_path / "a")])
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        locked.chmod(0o700)
+    assert done.returncode == 1
+    assert f"InputError: {locked}: 1 problem\n  the folder cannot be read (Permission denied)" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "a/../../evil.png", "C:/evil.png", "..\\evil.png"])
