@@ -137,7 +137,8 @@ def fit_calibration(predictions: Predictions, method: Method | Literal["auto"] =
     Args:
         predictions: uncalibrated probabilities of labelled validation images.
         method: "none", "temperature", "vector", or "auto", which takes the one with the least cross-validated negative
-            log-likelihood (five folds; a patient's images stay in one fold).
+            log-likelihood (five folds; a patient's images stay in one fold). It does not take "vector" where a class
+            has no image: such a class would be made ever less probable.
 
     Returns:
         The calibration; its `note` says if the optimum was outside the range or classes were missing.
@@ -212,6 +213,8 @@ _FITS = {"none": _identity, "temperature": _temperature, "vector": _vector}
 
 
 def _best_method(known: Predictions) -> Method:
+    present = len(np.unique(known.labels)) == len(known.class_names)
+    methods = METHODS if present else tuple(method for method in METHODS if method != "vector")
     groups: Sequence[str] | NDArray[np.str_] = (
         known.sop_instance_uids if known.patient_ids is None else known.patient_ids
     )
@@ -219,9 +222,9 @@ def _best_method(known: Predictions) -> Method:
     if folds < 2:
         return "temperature"
     scores, labels = _log_probabilities(known), known.labels
-    losses = dict.fromkeys(METHODS, 0.0)
+    losses = dict.fromkeys(methods, 0.0)
     for rows, held_out in GroupKFold(folds).split(scores, labels, groups):
-        for method in METHODS:
+        for method in methods:
             scale, bias = _FITS[method](scores[rows], labels[rows])
             losses[method] += _mean_loss(scores[held_out] * scale + bias, labels[held_out]) * len(held_out)
-    return min(METHODS, key=lambda method: losses[method])
+    return min(methods, key=lambda method: losses[method])
