@@ -27,6 +27,7 @@ UNLIKE_TRAINING = 0.1
 """What the classes' probabilities are worth where a frame is out of distribution."""
 ASSUMED_STEP = 0.04
 """Seconds from frame to frame where the header does not tell; no times are given then."""
+_ROUNDING = 1e-6  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +117,7 @@ def analyse_clip(
         return ReadFailure(path, f"{path}: none of its {frames} frames can be read: {reason}")
     durations = _durations(times, frames)
     looks = _Looks(path, predictor, quality, done)
-    step = 1 if every_frame else max(1, round(LOOK_EVERY / float(np.median(durations))))
-    looks.ask([*readable[::step].tolist(), int(readable[-1])])
+    looks.ask((readable if every_frame else _first_looks(readable, durations)).tolist())
     looks.refine(readable)
     if not looks.predictions:
         reason = next(iter(quality.unreadable.values()))
@@ -145,6 +145,15 @@ def _durations(times: NDArray[np.float64] | None, frames: int) -> NDArray[np.flo
         return np.full(frames, ASSUMED_STEP)
     steps = np.diff(times)
     return np.append(steps, steps[-1])
+
+
+def _first_looks(readable: NDArray[np.intp], durations: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The frames on the screen every `LOOK_EVERY` seconds, and the last: slow frames are all among them."""
+    starts = (np.cumsum(durations) - durations)[readable]
+    looks = np.arange(starts[0], starts[-1], LOOK_EVERY)
+    rows = np.searchsorted(starts, looks + _ROUNDING, side="right") - 1
+    chosen: NDArray[np.intp] = readable[np.unique([*rows, len(readable) - 1])]
+    return chosen
 
 
 class _Looks:
@@ -220,10 +229,11 @@ def _segment(
 ) -> Segment | None:
     plane, first, last = stretch
     name = looks.class_names[plane]
-    here = slice(first, last + 1)
-    if not np.isfinite(quality.sharpness[here]).any():
+    readable = first + np.flatnonzero(np.isfinite(quality.sharpness[first : last + 1]))
+    if not len(readable):
         return None
-    seen = [float(found.probabilities[plane]) for frame, found in looks.predictions.items() if first <= frame <= last]
+    first, last = int(readable[0]), int(readable[-1])  # nothing is known of what cannot be read
+    here = slice(first, last + 1)
     sharpest = max(float(np.nanmax(quality.sharpness[here])), np.finfo(float).tiny)
     merits = quality.sharpness[here] / sharpest * quality.stability[here]
 
@@ -236,13 +246,14 @@ def _segment(
         return None
     prediction = looks.predictions[key]
     confidence = float(prediction.probabilities[plane])
+    seen = [float(found.probabilities[plane]) for frame, found in looks.predictions.items() if first <= frame <= last]
     return Segment(
         plane=name,
         first=first,
         last=last,
         start=None if times is None else float(times[first]),
         end=None if times is None else float(times[last] + durations[last]),
-        confidence=float(np.mean(seen or [confidence])),
+        confidence=float(np.mean(seen)),
         key_frame=prediction,
         merit=Merit(confidence, float(quality.sharpness[key]) / sharpest, float(quality.stability[key])),
         sharpness=float(quality.sharpness[key]),
