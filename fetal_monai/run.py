@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from fetal_monai.console import prepare_console
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.notices import quiet_trust_notice
-
-_FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
+from fetal_monai.utils.settings import config_files, refuse_unknown_settings
 
 _MISTAKES = {  # MONAI's words, and ours
     "Cannot find the config file": "{}; check the spelling; names are looked up from the working directory",
     "missing 1 required positional argument: 'config_file'": (
         "no configuration is named; add --config_file bundle/configs/train.yaml "
         "(where there is no bundle, `fetal-monai bundle OUT` writes one)"
+    ),
+    "doesn't exist in the config file": (
+        "{}; correct it, or name the configuration that has it: `evaluating` needs evaluate.yaml, the last of them"
     ),
 }
 
@@ -32,18 +32,19 @@ def run_bundle(arguments: Sequence[str]) -> None:
         arguments: those of `python -m monai.bundle run`.
 
     Raises:
-        FetalMonaiError: for a mistake that the person who runs it can mend.
+        FetalMonaiError: for a mistake that the person who runs it can mend, such as a setting that is misspelt.
         SystemExit: for arguments that MONAI does not know.
     """
     import fire  # noqa: PLC0415
     from monai.bundle import run  # noqa: PLC0415
 
     prepare_console()
+    refuse_unknown_settings(arguments)
     if only_ours(arguments):
         quiet_trust_notice()
     try:
         fire.Fire(run, command=list(arguments), name="fetal-monai run")
-    except (FileNotFoundError, TypeError) as error:
+    except (FileNotFoundError, TypeError, ValueError) as error:
         said = next((ours for words, ours in _MISTAKES.items() if words in str(error)), None)
         if said is None:
             raise
@@ -65,5 +66,5 @@ def only_ours(arguments: Sequence[str]) -> bool:
         (True, False)
     """
     root = bundle_root().resolve()
-    named = [Path(name).resolve() for argument in arguments for name in _FILE.findall(argument)]
+    named = [path.resolve() for argument in arguments for path in config_files(argument)]
     return bool(named) and all(path.is_relative_to(root) for path in named)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from fetal_monai.errors import InputError
 from fetal_monai.run import only_ours
 from fetal_monai.utils import notices
 from fetal_monai.utils.notices import quiet_known_notices
+from fetal_monai.utils.settings import refuse_unknown_settings
 
 OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceback|\w+Warning\b")
 
@@ -112,3 +114,29 @@ def test_monai_logs_as_before(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "1"
+
+
+def test_a_setting_that_no_configuration_has_is_refused(root, tmp_path):
+    configs = root / "bundle" / "configs"
+    files = f"['{configs / 'train.yaml'}','{configs / 'networks/lite0.yaml'}']"
+    known = ["--max_epochs", "1", "--train#dataset#cache_rate=0.5", "--val-interval", "2", "--tracking", "mlflow"]
+    refuse_unknown_settings(["training", "--config_file", files, *known])
+    refuse_unknown_settings(["training", "--max_epoch", "1"])  # MONAI says that there is no configuration
+    for form in (["--config_file", files], [f"--config_file={files}"]):
+        with pytest.raises(InputError) as raised:
+            refuse_unknown_settings(["training", *form, *known, "--max_epoch", "1", "--learning_rat=3", "--xyz", "4"])
+        assert [problem.split()[0] for problem in raised.value.problems] == ["--max_epoch", "--learning_rat", "--xyz"]
+        assert "did you mean --max_epochs?" in raised.value.problems[0]
+    (tmp_path / "mine.yaml").write_text("xyz: 3\n")
+    refuse_unknown_settings(
+        ["training", "--config_file", f"{configs / 'train.yaml'},{tmp_path}/mine.yaml", "--xyz", "4"]
+    )
+
+
+def test_a_run_id_that_is_missing_is_told(root):
+    command = [sys.executable, "-m", "fetal_monai", "run", "evaluating", "--config_file"]
+    done = subprocess.run([*command, root / "bundle/configs/train.yaml"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Error: run ID 'evaluating' doesn't exist in the config file" in done.stderr
+    assert "`evaluating` needs evaluate.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
