@@ -46,7 +46,8 @@ def build_study_report(
 
     Returns:
         An Enhanced SR; `write_report` writes it. It has a measurement group for each still, each segment of a clip and
-        each clip without one, and the checklist as its qualitative evaluations.
+        each clip without one, and the checklist as its qualitative evaluations, which also say how many files could
+        not be read.
 
     Raises:
         InputError: if a header cannot be read.
@@ -64,16 +65,20 @@ def build_study_report(
             groups += [segment_group(segment, header) for segment in clip.segments] or [
                 planeless_group(header, study.identity)
             ]
-    return report_of_groups(groups, list(by_uid.values()), study.identity, evaluations=_evaluations(checklist, by_uid))
+    evaluations = _evaluations(checklist, by_uid, unread=len(study.failures))
+    return report_of_groups(groups, list(by_uid.values()), study.identity, evaluations=evaluations)
 
 
-def _evaluations(checklist: Checklist, headers: Mapping[str, Dataset]) -> sr.ContainerContentItem:
+def _evaluations(checklist: Checklist, headers: Mapping[str, Dataset], *, unread: int) -> sr.ContainerContentItem:
     protocol = checklist.protocol
     container = sr.ContainerContentItem(_QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
     texts = {
         ("PROTOCOL", "Protocol that the study is held against"): protocol.title,
         ("PROTOCOL-SOURCE", "Publication that the protocol follows"): protocol.source,
         ("PROTOCOL-REVIEW", "Clinical review of the protocol"): protocol.review,
+        ("NOT-READ", "Files that could not be read"): (
+            f"{unread}, wholly or in part; what is missing may be in them" if unread else ""
+        ),
     }
     container.ContentSequence = sr.ContentSequence(
         [

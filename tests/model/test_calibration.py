@@ -71,6 +71,24 @@ def test_auto_keeps_what_needs_no_repair_simple():
     assert fit_calibration(simulate(0, count=300, temperature=3)).method == "temperature"
 
 
+def test_a_class_without_an_image_is_not_calibrated_away():
+    shifted = simulate(3, count=2000, factors=np.array([1, 2, 0.5, 1]), offsets=np.array([0.8, 0, -0.8, 0]))
+    assert fit_calibration(shifted).method == "vector"
+    rows = np.flatnonzero(shifted.labels != 3)
+    fitted = fit_calibration(
+        Predictions(
+            NAMES,
+            rows.astype(str),
+            [-1] * len(rows),
+            shifted.labels[rows],
+            shifted.probabilities[rows],
+        )
+    )
+    assert fitted.method in {"none", "temperature"}
+    assert "no validation image of d" in fitted.note
+    np.testing.assert_array_equal(fitted.apply(shifted).predicted, shifted.predicted)
+
+
 def test_tensors_and_tables_are_scaled_alike_whatever_constant_logits_carry():
     calibration = Calibration("vector", NAMES, (0.5, 1, 2, 1), (0.1, 0, -0.3, 0))
     logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.inference import ReadFailure
 from fetal_monai.model.facts import NOTICE
 from fetal_monai.results.codes import item_code, plane_code, shortened, status_code
 from fetal_monai.results.structured_report import write_report
@@ -190,6 +191,17 @@ def test_a_clip_without_a_plane_is_told(analysed, tmp_path):
     assert coded(group, "PLANE") == ["NO-PLANE"]
     (reference,) = references(group)
     assert (reference.ReferencedSOPInstanceUID, frames_of(reference)) == (study.clips[0].sop_instance_uid, None)
+
+
+def test_what_could_not_be_read_is_told_without_names(analysed, tmp_path):
+    study, checklist = analysed
+    failed = replace(study, failures=(ReadFailure("DOE.dcm", "DOE.dcm: it is cut off"),) * 2)
+    for one, told in ((study, []), (failed, ["2, wholly or in part; what is missing may be in them"])):
+        write_report(build_study_report(one, checklist), tmp_path / "report.dcm")
+        data = pydicom.dcmread(tmp_path / "report.dcm")
+        (container,) = items(data, "C0034375")
+        assert [item.TextValue for item in items(container, "NOT-READ")] == told
+        assert "DOE" not in str(data)
 
 
 def test_a_very_long_segment_can_be_written(analysed, tmp_path):

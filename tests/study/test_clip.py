@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from clips import ScriptedPredictor, script, textured, write_clip
 from fetal_monai.errors import DicomReadError
 from fetal_monai.inference import ReadFailure
-from fetal_monai.study.clip import analyse_clip
+from fetal_monai.study import clip as clip_module
+from fetal_monai.study.clip import LOOK_EVERY, _first_looks, analyse_clip
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,48 @@ def test_variable_frame_rates(tmp_path):
     assert (segment.first, segment.last) == (80, 99)
     assert segment.start == pytest.approx((59 * 10 + 21 * 100) / 1000)
     assert segment.end - segment.start == pytest.approx(2.0)
+
+
+def test_slow_frames_after_fast_ones_are_all_looked_at(tmp_path):
+    steps = [0, *([10] * 300), *([500] * 27)]
+    write_clip(tmp_path / "clip.dcm", textured(328, (8, 12)), FrameTimeVector=steps, FrameTime=None)
+    clip = analyse_clip(str(tmp_path / "clip.dcm"), ScriptedPredictor(script((None, 303), ("Femur", 8), (None, 17))))
+    assert [(s.plane, s.first, s.last, s.start, s.end) for s in clip.segments] == [("Femur", 303, 310, 4.5, 8.5)]
+    assert set(range(301, 328)) <= set(clip.predictions)
+    assert len(clip.predictions) < 60
+
+
+@given(st.lists(st.integers(5, 700), min_size=2, max_size=60))
+def test_no_fifth_of_a_second_passes_unseen(milliseconds):
+    durations = np.array(milliseconds) / 1000
+    ends = np.cumsum(durations)
+    looks = _first_looks(np.arange(len(durations)), durations)
+    assert (looks[0], looks[-1]) == (0, len(durations) - 1)
+    between = [(ends[b - 1] - ends[a]) for a, b in itertools.pairwise(looks) if b - a > 1]
+    assert all(gap < LOOK_EVERY + 1e-5 for gap in between)
+
+
+def test_a_segment_begins_and_ends_with_frames_that_can_be_read(still_clip, monkeypatch):
+    measure = clip_module.measure_clip
+
+    def holes(*arguments, **options):
+        quality = measure(*arguments, **options)
+        quality.sharpness[np.r_[25:35, 88:95]] = np.nan
+        quality.unreadable.update(dict.fromkeys([*range(25, 35), *range(88, 95)], "damaged"))
+        return quality
+
+    monkeypatch.setattr(clip_module, "measure_clip", holes)
+    first = analyse_clip(still_clip, ScriptedPredictor(SCRIPT), every_frame=True).segments[0]
+    assert (first.first, first.last) == (35, 87)
+
+
+def test_confidence_is_the_mean_over_all_frames_that_were_classified(still_clip):
+    rows = SCRIPT.copy()
+    rows[31:91, 0] -= np.linspace(0, 0.2, 60)
+    clip = analyse_clip(still_clip, ScriptedPredictor(rows))
+    first = clip.segments[0]
+    seen = [found.probabilities[0] for frame, found in clip.predictions.items() if first.first <= frame <= first.last]
+    assert first.confidence == pytest.approx(np.mean(seen))
 
 
 def test_without_frame_times_there_are_frames_but_no_seconds(tmp_path):

@@ -123,6 +123,7 @@ def test_each_fault_has_its_status_and_leaves_nothing(start, tmp_path, phantom):
             cut(tmp_path / "jpeg.dcm", jpeg, jpeg_size - 3000),
             cut(tmp_path / "delimiter.dcm", jpeg, jpeg_size - 8),
             still(tmp_path / "no pixels.dcm", 2, PixelData=None, Rows=None),
+            still(tmp_path / "taller.dcm", 2, Rows=dcmread(good).Rows + 1),  # than its pixels, whose length is right
         ],
         Status.NO_ULTRASOUND: [still(tmp_path / "ct.dcm", 3, Modality="CT")],
         Status.NO_STUDY: [
