@@ -29,12 +29,9 @@ from fetal_monai.dicom.header import Header, read_header
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.dicom.metadata import frame_metadata
 from fetal_monai.dicom.palette import palette_planes
-from fetal_monai.dicom.pixel_layout import PixelLayout, pixel_layout
+from fetal_monai.dicom.pixel_layout import HALF_CHROMA, PixelLayout, pixel_layout
 from fetal_monai.dicom.video import Video
 from fetal_monai.utils.closing import Closing
-
-_HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
-
 
 # glibc gives freed blocks above a threshold back to the kernel, and fetching a frame's pages again costs as much as
 # decoding it. Freeing one untouched block below its ceiling of 32 MB raises the threshold for the process's life.
@@ -213,7 +210,7 @@ class UltrasoundInstance(Closing):
         rows, columns, width = layout.rows, layout.columns, layout.bits_allocated // 8
         length = cast("int", self.header.pixel_length)
         full = rows * columns * layout.samples * width
-        half = layout.samples == 3 and layout.photometric in _HALF_CHROMA and length < full * layout.frames
+        half = layout.samples == 3 and layout.photometric in HALF_CHROMA and length < full * layout.frames
         size = rows * columns * 2 if half else full
         raw = self._read_native(index * size, size)
         if half:

@@ -8,6 +8,8 @@ from fetal_monai.dicom.element_values import integer, text
 from fetal_monai.dicom.header import Header
 from fetal_monai.dicom.limits import Fault, Limits
 
+HALF_CHROMA = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
+
 
 @dataclass(frozen=True)
 class PixelLayout:
@@ -36,6 +38,12 @@ class PixelLayout:
     bits_stored: int
     high_bit: int
     signed: bool
+
+    @property
+    def least_bytes(self) -> int:
+        """What the frames take at least where they are not compressed: chroma may be halved (PS3.3 C.7.6.3.1.2)."""
+        samples = 2 if self.samples == 3 and self.photometric in HALF_CHROMA else self.samples
+        return -(-self.rows * self.columns * self.frames * samples * self.bits_allocated // 8)
 
 
 def pixel_layout(header: Header, limits: Limits) -> PixelLayout:

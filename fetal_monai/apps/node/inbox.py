@@ -17,7 +17,6 @@ from fetal_monai.apps.node.queue import study_key
 from fetal_monai.apps.node.records import Instance
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import UltrasoundInstance
-from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.errors import DicomReadError
 
 OBJECTS, INCOMING, QUARANTINE = "objects", "incoming", "quarantine"
@@ -172,21 +171,14 @@ def read_instance(path: Path) -> tuple[Instance, str]:
 
 
 def _is_whole(opened: UltrasoundInstance) -> bool:
-    """Whether the pixel data ends where it says, or its last fragment is followed by the end of the sequence.
-
-    Raises:
-        DicomReadError: if the last frame of uncompressed pixel data is not in it.
-    """
+    """Whether the pixel data has all frames and ends where it says, or its last fragment is followed by the end."""
     header = opened.header
     file, position = header.file, header.pixel_offset or 0
     if header.pixel_length is not None:
         if not header.pixel_length:
             return False
         file.seek(position + header.pixel_length - 1)
-        if len(file.read(1)) == 0:
-            return False
-        opened.frame(len(opened) - 1 if len(opened) > 1 else STILL)
-        return True
+        return len(file.read(1)) == 1 and header.pixel_length >= opened.layout.least_bytes
     file.seek(position)
     while (head := file.read(8)) and head[:4] == _ITEM and len(head) == 8:
         file.seek(struct.unpack("<L", head[4:])[0], os.SEEK_CUR)

@@ -140,9 +140,7 @@ class PorchServer(AssociationServer):
         try:
             context = cast("ssl.SSLContext", self._tls)
             connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-            watchdog = threading.Timer(
-                max(deadline - time.monotonic(), 0.1), socket.socket.shutdown, [connection, socket.SHUT_RDWR]
-            )
+            watchdog = threading.Timer(max(deadline - time.monotonic(), 0.1), hang_up, [connection])
             watchdog.start()  # a socket's own timeout begins anew with every byte
             try:
                 connection.do_handshake()
@@ -162,6 +160,16 @@ class PorchServer(AssociationServer):
         for connection in list(self._waiting):
             self._leave(connection)
         self._selector.close()
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection while another thread waits for it; one that is no longer there is ended already.
+
+    Args:
+        connection: plain, or wrapped for TLS.
+    """
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _close(connection: socket.socket) -> None:
