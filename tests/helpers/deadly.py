@@ -27,8 +27,8 @@ def notice(path: str) -> object:
 class WatchedClassifier(PartClassifier):
     """Does its work, and notes each file."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, **options: object) -> None:
         import fetal_monai.shards.worker as module  # noqa: PLC0415
 
-        super().__init__(*arguments)  # type: ignore[arg-type]
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
         module.index_file = notice  # type: ignore[assignment]
