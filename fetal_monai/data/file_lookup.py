@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from fetal_monai.data.row_problems import names_picture
 from fetal_monai.dicom import IndexEntry, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
+from fetal_monai.dicom.index import remedy
 
 
 class FileLookup:
@@ -85,8 +86,8 @@ class FileLookup:
         bare = _bare(Path(name).name)
         entry = self.index.get(bare) or self._by_name.get(bare)
         if entry is None:
-            if bare in self._unreadable:
-                raise LookupError(f"the file of '{name}' cannot be read ({self._unreadable[bare]}); copy it again")
+            if (reason := self._unreadable.get(bare)) is not None:
+                raise LookupError(f"the file of '{name}' cannot be read ({reason}); {remedy(reason, 'copy it again')}")
             raise LookupError(f"no file is named '{name}' or has that SOPInstanceUID below {self.folder}; add it")
         return entry
 

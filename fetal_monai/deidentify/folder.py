@@ -19,7 +19,7 @@ from fetal_monai.deidentify.labels import read_labels, rename_labels
 from fetal_monai.deidentify.profile import require_package
 from fetal_monai.deidentify.pseudonyms import Pseudonyms, read_key, write_private
 from fetal_monai.dicom import DicomIndex, IndexEntry, index_dicom
-from fetal_monai.dicom.index import Unreachable, index_file, remedy
+from fetal_monai.dicom.index import DUPLICATE, Unreachable, index_file, remedy
 from fetal_monai.errors import DicomReadError, InputError
 from fetal_monai.utils.files import atomic_path
 
@@ -143,7 +143,7 @@ def _ultrasound(index: DicomIndex, outcome: Outcome) -> Sequence[IndexEntry]:
         else:
             outcome.passed_over[entry.path] = f"DICOM of modality {modality} without images"
     for path in index.duplicates:
-        outcome.passed_over[path] = "its SOPInstanceUID is that of another file, no smaller"
+        outcome.passed_over[path] = DUPLICATE
     for path, reason in index.unreadable.items():
         if isinstance(reason, Unreachable) or Path(path).suffix.lower() in _SUFFIXES:
             outcome.failures[path] = f"{reason}; {remedy(reason, 'copy it again')}"

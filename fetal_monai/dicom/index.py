@@ -25,6 +25,8 @@ AUTO_CACHE = 1000
 
 MANY = 2_000
 """From so many files on processes are worth their start."""
+DUPLICATE = "its SOPInstanceUID is that of another file, no smaller"
+"""Why a file of `DicomIndex.duplicates` is passed over."""
 _CHUNK = 32
 _BATCH = 512
 

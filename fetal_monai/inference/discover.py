@@ -12,12 +12,12 @@ from typing import NamedTuple
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.index import Unreachable, index_file, remedy
+from fetal_monai.dicom.index import DUPLICATE, Unreachable, index_file, remedy
 from fetal_monai.dicom.picture import PICTURE_SUFFIXES, is_picture
 from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import ReadFailure
 
-_REMEDY = "export it again, or take it out of the folder"
+REMEDY = "export it again, or take it out of the folder"
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
@@ -97,7 +97,7 @@ class _Search:
             if self._is_new(Path(entry.path)):
                 self._sort_in(entry.path, judge(entry.path, entry))
         for name in index.duplicates:
-            self.passed_over[name] = "its SOPInstanceUID is that of another file, no smaller: each image counts once"
+            self.passed_over[name] = f"{DUPLICATE}: each image counts once"
         for name, reason in index.unreadable.items():
             if self._is_new(Path(name)):
                 self._sort_in(name, judge(name, reason))
@@ -149,7 +149,7 @@ def judge(path: str, found: IndexEntry | str) -> ImagesOfFile | ReadFailure | st
         if Path(path).suffix.lower() in PICTURE_SUFFIXES and is_picture(path):
             return ImagesOfFile([FrameRef(path)])
         if isinstance(found, Unreachable) or meant_as_image(Path(path)):
-            return ReadFailure(path, f"{path}: {found}; {remedy(found, _REMEDY)}")
+            return ReadFailure(path, f"{path}: {found}; {remedy(found, REMEDY)}")
         return "not DICOM"
     if found.modality in ULTRASOUND_MODALITIES and found.frames:
         return _images(found)

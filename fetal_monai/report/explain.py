@@ -10,6 +10,8 @@ import torch
 from monai.visualize.class_activation_maps import GradCAM
 from numpy.typing import NDArray
 
+from fetal_monai.networks.mirror_images import one_pass
+
 Map = NDArray[np.float32]
 STEPS = 8  # of removing pixels; the areas are averages, which need no finer ones
 OPACITY = 0.6
@@ -22,7 +24,7 @@ class BranchExplainer:
         network: has one or more children whose names start with `backbone` and return feature maps (B, K, h, w), as
             `DualBranchClassifier` and `SingleBranchClassifier` have. It is put into evaluation mode and gets hooks:
             give it a copy if it is to be trained on. Of a network that averages mirror images it explains the pass of
-            the image as it is, and has it make that pass alone from then on.
+            the image as it is.
 
     Raises:
         ValueError: if the network has no backbone.
@@ -39,9 +41,7 @@ class BranchExplainer:
         self._layers = [name for name, _ in network.named_children() if name.startswith("backbone")]
         if not self._layers:
             raise ValueError(f"{type(network).__name__} has no backbone; Grad-CAM needs a feature map to look at")
-        if getattr(network, "average_flips", False):
-            network.average_flips = 0.0  # type: ignore[assignment]  # a number, which nn.Module knows nothing of
-        self._cam = GradCAM(network.eval(), self._layers)  # type: ignore[arg-type]  # one name or several
+        self._cam = GradCAM(one_pass(network.eval()), self._layers)  # type: ignore[arg-type]  # one name or several
 
     def __call__(self, image: torch.Tensor, image_shallow: torch.Tensor | None, class_index: int) -> dict[str, Map]:
         """Explain one class of one image.

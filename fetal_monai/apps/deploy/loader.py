@@ -12,10 +12,10 @@ from monai.deploy.operators import DICOMDataLoaderOperator
 from pydicom import Dataset, dcmread
 
 from fetal_monai.dicom import index_dicom
-from fetal_monai.dicom.index import remedy
+from fetal_monai.dicom.index import DUPLICATE, remedy
 from fetal_monai.errors import InputError
 from fetal_monai.inference import ReadFailure
-from fetal_monai.inference.discover import meant_as_image
+from fetal_monai.inference.discover import REMEDY, meant_as_image
 
 
 class StudyLoaderOperator(DICOMDataLoaderOperator):
@@ -57,7 +57,7 @@ class StudyLoaderOperator(DICOMDataLoaderOperator):
         """
         index = index_dicom(input_path)
         problems = {path: reason for path, reason in index.unreadable.items() if meant_as_image(Path(path))}
-        problems |= dict.fromkeys(index.duplicates, "its SOPInstanceUID is that of another file, no smaller")
+        problems |= dict.fromkeys(index.duplicates, DUPLICATE)
         studies: dict[str, DICOMStudy] = {}
         series: dict[tuple[str, str], DICOMSeries] = {}
         for entry in index.values():
@@ -67,8 +67,7 @@ class StudyLoaderOperator(DICOMDataLoaderOperator):
             except Exception as error:  # noqa: BLE001  # pydicom meets whatever a file holds; the others go on
                 problems[entry.path] = f"its header cannot be used ({type(error).__name__}: {str(error)[:200]})"
         self.unreadable = [
-            ReadFailure(path, f"{path}: {reason}; {remedy(reason, 'export it again, or take it out of the folder')}")
-            for path, reason in problems.items()
+            ReadFailure(path, f"{path}: {reason}; {remedy(reason, REMEDY)}") for path, reason in problems.items()
         ]
         if not studies:
             first = "".join(f"; {failure.message}" for failure in self.unreadable[:1])

@@ -173,7 +173,6 @@ def hang_up(connection: socket.socket) -> None:
 
 
 def _close(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    hang_up(connection)
     with contextlib.suppress(OSError):
         connection.close()
