@@ -1,0 +1,68 @@
+"""An interrupt waits for the end of a block, and is then what it would have been."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from fetal_monai.utils.interrupts import interrupts_afterwards
+
+
+@pytest.fixture
+def handle():
+    """Set a handler of interrupts for one test."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupted(steps):
+    with interrupts_afterwards():
+        os.kill(os.getpid(), signal.SIGINT)
+        steps.append("to the end")
+    steps.append("and on")
+
+
+def test_it_comes_at_the_end(handle):
+    handle(signal.default_int_handler)
+    steps = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(steps)
+    assert steps == ["to the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_the_block_raises_gives_way_to_it(handle):
+    handle(signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(None)  # to which nothing can be added
+
+
+def test_where_interrupts_are_ignored_they_stay_so(handle):
+    handle(signal.SIG_IGN)
+    steps = []
+    interrupted(steps)
+    assert steps == ["to the end", "and on"]
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_another_handler_is_asked(handle):
+    steps = []
+    handle(lambda *_: steps.append("handled"))
+    interrupted(steps)
+    assert steps == ["to the end", "handled", "and on"]
+
+
+def test_threads_are_left_alone():
+    seen = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def work():
+        with interrupts_afterwards():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
