@@ -35,7 +35,7 @@ class AutocastInferer(Inferer):
     """Run a network in bfloat16 where autocast deems it safe, and give its logits in float32; for `train#inferer`.
 
     On a GPU the trainer's own switch decides (`amp`, `amp_dtype`). Weights, optimizer and loss stay in float32. On a
-    CPU with AVX-512's bfloat16 a training step of EfficientNet-Lite0 takes two thirds of the time (docs/accuracy.md).
+    CPU with AMX's bfloat16 a training step of EfficientNet-Lite0 takes two thirds of the time (docs/performance.md).
     Validation and everything that predicts stay in float32.
 
     Args:

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from fetal_monai.errors import FetalMonaiError
+from fetal_monai.networks.depthwise import DepthwiseConv2d
 from fetal_monai.networks.errors import unknown_backbone
 from fetal_monai.utils.serialization import Recorded
 
@@ -227,3 +228,5 @@ def _pad_by_image(module: nn.Module) -> None:
             setattr(module, f"{name}_padding", nn.Identity())
         else:
             setattr(module, f"{name}_padding", SamePadding(kernel_size, stride))
+        if conv.groups > 1:
+            setattr(module, name, DepthwiseConv2d.like(conv))
