@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 
@@ -53,7 +54,7 @@ class Summary:
         passed_over: files in the folders that are no ultrasound images, or repeat one.
         reports: structured reports written.
         without_report: studies of pictures, or that name no study: no report can be filed.
-        seconds: from the first image to the last, without loading the model and without writing.
+        seconds: from the first image to the last result, without loading the model.
     """
 
     images: int
@@ -122,12 +123,18 @@ def predict_to_folder(
             dicom=chosen.dicom,
             explain=explain,
         )
-        seconds, clock = 0.0, time.perf_counter()
-        for study in analyse_studies(groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell):
-            seconds += time.perf_counter() - clock
-            writer.add(study)
-            clock = time.perf_counter()
+        start = time.perf_counter()
+        studies = analyse_studies(groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell)
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
+            written: Future[None] | None = None
+            for study in studies:
+                if written is not None:
+                    written.result()  # one study is written while the next is analysed, and no more wait
+                written = pool.submit(writer.add, study)
+            if written is not None:
+                written.result()
         writer.finish(predictor)
+        seconds = time.perf_counter() - start
     return Summary(
         images=len(writer.predictions),
         abstained=sum(item.label is None for item in writer.predictions),

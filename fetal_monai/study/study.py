@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
-from fetal_monai.dicom import UltrasoundInstance
+from fetal_monai.dicom import FrameRef, UltrasoundInstance
 from fetal_monai.dicom.picture import is_picture
 from fetal_monai.errors import DicomReadError
 from fetal_monai.inference.discover import FoundImages
@@ -133,10 +133,13 @@ def analyse_studies(
     """
     tell = progress or (lambda _: None)
     before = 0.0
-    for files in studies:
+    ordered = list(studies)
+    # One stream over all studies: the next ones are decoded while one is classified, and batches are full.
+    found = predictor.predict((FrameRef(path) for files in ordered for path in files.stills), measure=still_sharpness)
+    for files in ordered:
         failures = list[ReadFailure]()
         stills = list[Prediction]()
-        for still in predictor.predict(files.stills, measure=still_sharpness):
+        for still in islice(found, len(files.stills)):
             if isinstance(still, ReadFailure):
                 failures.append(still)
             else:

@@ -22,6 +22,7 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
 from fetal_monai.inference.discover import find_images
 from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.results import study_folder
 from fetal_monai.results.folder import _OURS as OURS
 from fetal_monai.results.folder import read_schema
 from fetal_monai.results.predict_to_folder import predict_to_folder
@@ -181,18 +182,20 @@ def test_overwriting_leaves_no_report_of_before(mixed, model_dir, tmp_path):
     assert not (tmp_path / "out/structured_reports").exists()
 
 
-@pytest.mark.parametrize("moment", ["while predicting", "while writing"])
+@pytest.mark.parametrize("moment", ["while predicting", "while writing a study", "while writing"])
 @pytest.mark.parametrize("there", [False, True])
 def test_a_run_that_dies_leaves_nothing(mixed, model_dir, tmp_path, monkeypatch, moment, there):
     out = tmp_path / "out"
     if there:
         out.mkdir()
 
-    def die(*_):
+    def die(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if moment == "while writing":
         monkeypatch.setattr(Predictions, "write_csv", die)
+    if moment == "while writing a study":
+        monkeypatch.setattr(study_folder, "write_study_page", die)
     with pytest.raises(InputError, match="No space left on device; make room"):
         predict_to_folder(
             [mixed[0] / "a_still.dcm"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 
@@ -78,3 +80,35 @@ def test_a_clip_that_vanishes_is_a_failure(tmp_path, model_dir):
     (study,) = analyse_studies(studies, Predictor(model_dir, device="cpu"))
     assert [failure.source for failure in study.failures] == [str(tmp_path / "2.dcm")]
     assert len(study.stills) == 1
+
+
+def test_studies_are_looked_at_in_one_stream_and_each_keeps_its_own(tmp_path, model_dir):
+    for study, stills in enumerate((3, 0, 1, 2)):
+        (tmp_path / str(study)).mkdir()
+        for number in range(stills):
+            still(tmp_path / f"{study}/{number}.dcm", StudyInstanceUID=f"1.{study}")
+        if study < 2:
+            write_clip(tmp_path / f"{study}/clip.dcm", textured(9, seed=study), StudyInstanceUID=f"1.{study}")
+    studies, _ = grouped(tmp_path)
+    (tmp_path / "0/1.dcm").write_bytes(b"gone wrong meanwhile")
+    predictor = Predictor(model_dir, device="cpu", batch_size=2)
+    found = list(analyse_studies(iter(studies), predictor))
+    alone = [study for files in studies for study in analyse_studies([files], predictor)]
+    assert [[still.source[-5] for still in study.stills] for study in found] == [["0", "2"], [], ["0"], ["0", "1"]]
+    assert [len(study.failures) for study in found] == [1, 0, 0, 0]
+    for together, single in zip(found, alone, strict=True):
+        assert together.failures == single.failures
+        assert [one.source for one in together.predictions] == [one.source for one in single.predictions]
+        for one, other in zip(together.predictions, single.predictions, strict=True):
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+
+
+def test_a_caller_that_stops_early_leaves_no_thread(tmp_path, model_dir):
+    for study in range(6):
+        still(tmp_path / f"{study}/1.dcm", StudyInstanceUID=f"1.{study}")
+    studies, _ = grouped(tmp_path)
+    before = set(threading.enumerate())
+    looking = analyse_studies(studies, Predictor(model_dir, device="cpu", batch_size=1))
+    next(looking)
+    looking.close()
+    assert not [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("decode")]
