@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine
 from fetal_monai.inference.engines.graph import ViewShapes, probe, view_shapes
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
-from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, read_openvino
+from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino
 from fetal_monai.inference.engines.quantise import quantise
 from fetal_monai.model.folder import load_model
 from fetal_monai.model.released_model import released_model
@@ -67,12 +66,10 @@ def make_engines(network: torch.nn.Module, views: ViewShapes, calibrating: int) 
         "openvino bfloat16": OpenVinoEngine(converted, precision="bf16"),
     }
     if calibrating:
-        small = quantise(content, noise)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.onnx")
-            path.write_bytes(small)
-            engines["openvino int8"] = OpenVinoEngine(read_openvino(path)[0], label="int8")
-        engines["onnxruntime int8"] = OnnxRuntimeEngine(small, precision="int8")
+        images = list(noise)
+        fused = import_openvino().Core().read_model(quantise(content, images, results=False))
+        engines["openvino int8"] = OpenVinoEngine(fused, precision="bf16", label="int8")
+        engines["onnxruntime int8"] = OnnxRuntimeEngine(quantise(content, images), precision="int8")
     return engines
 
 

@@ -25,7 +25,7 @@ def export_model(
     int8: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Quantise to 8-bit integers by the images of this folder, 40 or more; ONNX only. Repeatable."
+            help="Quantise to 8-bit integers by the images of this folder, 40 or more; not for torchscript. Repeatable."
         ),
     ] = None,
     check: Annotated[

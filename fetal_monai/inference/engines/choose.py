@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import torch
 
@@ -81,45 +82,55 @@ def _fastest(model: EngineModel) -> Engine | None:
 
 def _make(asked: str, model: EngineModel) -> Engine:
     library, _, precision = asked.partition("-")
-    if precision == "int8":
-        return _stored_onnx(model, "onnx-int8", library)
-    return _openvino(model, "bf16" if precision == "bf16" else "f32") if library == "openvino" else _onnxruntime(model)
+    if library == "openvino":
+        return _stored_openvino_int8(model) if precision == "int8" else _openvino(model, precision)
+    return _stored_onnx(model, int8=precision == "int8") if precision else _onnxruntime(model)
 
 
-def _openvino(model: EngineModel, precision: Precision) -> Engine:
+def _openvino(model: EngineModel, precision: str) -> Engine:
     path = stored_file(model, "openvino")
+    short: Precision = "bf16" if precision == "bf16" else "f32"
     if path.is_file():
         network, text = read_openvino(path)
-        record = read_record(text, path)
-        engine = OpenVinoEngine(network, precision="f32")
-        check_record(record, path, model, engine)
-        return engine if precision == "f32" else OpenVinoEngine(network, precision=precision)
-    engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=precision)
-    if precision == "f32":
+        engine = OpenVinoEngine(network)
+        check_record(read_record(text, path), path, model, engine)
+        return engine if short == "f32" else OpenVinoEngine(network, precision=short)
+    engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=short)
+    if short == "f32":
         _must_agree(engine, model)
+    return engine
+
+
+def _stored_openvino_int8(model: EngineModel) -> Engine:
+    path = _must_be_there(model, "openvino-int8")
+    network, text = read_openvino(path)
+    engine = OpenVinoEngine(network, precision="bf16", label="int8")
+    check_record(read_record(text, path), path, model, engine)
     return engine
 
 
 def _onnxruntime(model: EngineModel) -> Engine:
     if stored_file(model, "onnx").is_file():
-        return _stored_onnx(model, "onnx", "onnxruntime")
+        return _stored_onnx(model, int8=False)
     engine = OnnxRuntimeEngine(to_onnx(model.network, view_shapes(model.preprocessing)))
     _must_agree(engine, model)
     return engine
 
 
-def _stored_onnx(model: EngineModel, kind: str, library: str) -> Engine:
+def _stored_onnx(model: EngineModel, *, int8: bool) -> Engine:
+    path = _must_be_there(model, "onnx-int8" if int8 else "onnx")
+    engine = OnnxRuntimeEngine(path, precision="int8" if int8 else "float32")
+    check_record(read_record(engine.record, path), path, model, engine)
+    return engine
+
+
+def _must_be_there(model: EngineModel, kind: str) -> Path:
     path = stored_file(model, kind)
     if not path.is_file():
-        problem = f"there is no such file; make it: fetal-monai export {model.folder} --to onnx"
-        raise InputError(path, [problem + (" --int8 IMAGES" if kind == "onnx-int8" else "")])
-    precision = "int8" if kind == "onnx-int8" else "float32"
-    engine: Engine = OnnxRuntimeEngine(path, precision=precision)
-    record = read_record(engine.record, path)  # type: ignore[attr-defined]
-    if library == "openvino":
-        engine = OpenVinoEngine(read_openvino(path)[0], label=precision)
-    check_record(record, path, model, engine)
-    return engine
+        target, _, int8 = kind.partition("-")
+        command = f"fetal-monai export {model.folder} --to {target}" + (" --int8 IMAGES" if int8 else "")
+        raise InputError(path, [f"there is no such file; make it: {command}"])
+    return path
 
 
 def _must_agree(engine: Engine, model: EngineModel) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -73,8 +74,8 @@ def export_model(
         target: what for.
         out: the file to write; None: where `Predictor` looks for it, in the folder `engines` of the model folder.
         images: files and folders to compare on, at most `MOST_CHECKED`; none takes made images of all planes.
-        int8: likewise, to quantise with: of every other image the ranges are taken, on the rest it is compared. ONNX
-            only.
+        int8: likewise, to quantise with: of every other image the ranges are taken, on the rest it is compared. Not for
+            TorchScript.
         overwrite: replace a file that is there.
 
     Returns:
@@ -85,11 +86,11 @@ def export_model(
         FetalMonaiError: if the network cannot be exported, a package is missing, or the file does not compute what
             the model does. Nothing is written then.
     """
-    if int8 and target != "onnx":
-        raise FetalMonaiError("--int8 goes with --to onnx; OpenVINO reads that file as well: --engine openvino-int8")
+    if int8 and target == "torchscript":
+        raise FetalMonaiError("--int8 goes with --to onnx or --to openvino: TorchScript has no 8-bit integers here")
     require({"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torch"}[target])
     model = _load(Path(folder))
-    kind = "onnx-int8" if int8 else target
+    kind = f"{target}-int8" if int8 else target
     if out is None and is_released(folder):
         raise InputError(
             folder, ["this model belongs to the installed package and is only read; name a file with --out"]
@@ -104,13 +105,7 @@ def export_model(
     reference = EagerEngine(one_pass(model.network), features=True)
     record = make_record(model, reference, "int8" if int8 else "float32")
     with _errors_named(path), _temporary(path, target) as temporary:
-        if target == "onnx":
-            content = to_onnx(model.network, record.views, record.to_json())
-            if int8:
-                content = quantise(content, (stack_views([views]) for views in calibrating))
-            temporary.write_bytes(content)
-        else:
-            (_write_openvino if target == "openvino" else _write_torchscript)(model, record, temporary)
+        _WRITERS[target](model, record, calibrating, temporary)
         engine, text = _open(target, temporary)
         check_record(read_record(text, path), path, model, engine)
         parity = compare(engine, reference, _batches(checked))
@@ -200,16 +195,35 @@ def _errors_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_openvino(model: EngineModel, record: Record, path: Path) -> None:
+def _write_onnx(model: EngineModel, record: Record, calibrating: list[Views], path: Path) -> None:
+    content = to_onnx(model.network, record.views, record.to_json())
+    path.write_bytes(quantise(content, _one_by_one(calibrating)) if calibrating else content)
+
+
+def _write_openvino(model: EngineModel, record: Record, calibrating: list[Views], path: Path) -> None:
     openvino = import_openvino()
-    converted = convert(model.network, record.views)
+    if calibrating:
+        content = quantise(to_onnx(model.network, record.views), _one_by_one(calibrating), results=False)
+        converted = openvino.Core().read_model(content)
+    else:
+        converted = convert(model.network, record.views)
     converted.set_rt_info(record.to_json(), [KEY])
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
-def _write_torchscript(model: EngineModel, record: Record, path: Path) -> None:
-    module = traced(model.network, record.views)
-    torch.jit.save(module, path, _extra_files={TORCHSCRIPT_FILE: record.to_json().encode()})
+def _write_torchscript(model: EngineModel, record: Record, _: list[Views], path: Path) -> None:
+    content = BytesIO()  # given a path, torch ends the process where the disk is full
+    torch.jit.save(
+        traced(model.network, record.views), content, _extra_files={TORCHSCRIPT_FILE: record.to_json().encode()}
+    )
+    path.write_bytes(content.getbuffer())
+
+
+_WRITERS = {"onnx": _write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}
+
+
+def _one_by_one(images: list[Views]) -> Iterator[list[torch.Tensor]]:
+    return (stack_views([views]) for views in images)
 
 
 class _TorchScript:

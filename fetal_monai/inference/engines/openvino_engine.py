@@ -42,7 +42,8 @@ class OpenVinoEngine:
 
     Args:
         model: an `openvino.Model` whose outputs are logits and features.
-        precision: "f32" computes in 32-bit floats; "bf16" faster and with 8 bits of mantissa, where the processor can.
+        precision: of what is not quantised: "f32" computes in 32-bit floats; "bf16" faster and with 8 bits of mantissa,
+            where the processor can.
         label: what predictions record of the precision, where that is the model's own.
 
     Example:
@@ -103,13 +104,13 @@ def convert(network: torch.nn.Module, views: ViewShapes) -> Any:
 
 
 def read_openvino(path: Path) -> tuple[Any, str | None]:
-    """Read an exported file; an ONNX file, too.
+    """Read an exported file.
 
     Args:
-        path: the .xml (with its .bin beside it) or .onnx.
+        path: the .xml, with its .bin beside it.
 
     Returns:
-        The `openvino.Model`, and what it says of the model that it is of (ONNX: None; ask ONNX Runtime or onnx).
+        The `openvino.Model`, and what it says of the model that it is of.
 
     Raises:
         InputError: if it cannot be read.

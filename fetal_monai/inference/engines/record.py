@@ -24,6 +24,7 @@ FILES = {
     "onnx": "model.onnx",
     "onnx-int8": "model.int8.onnx",
     "openvino": "openvino/model.xml",
+    "openvino-int8": "openvino-int8/model.xml",
     "torchscript": "model.ts",
 }
 _NEAR = 1e-3  # of the probe's greatest logit: another processor rounds otherwise, another network is far off

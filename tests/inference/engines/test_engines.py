@@ -278,8 +278,9 @@ def test_what_is_asked_for_is_had_or_explained(evaluated_model, monkeypatch):
     monkeypatch.setenv(choose.VARIABLE, "abacus")
     with pytest.raises(FetalMonaiError, match=f"'abacus' .from the environment variable {choose.VARIABLE}"):
         Predictor(evaluated_model, device="cpu")
-    with pytest.raises(InputError, match=r"model\.int8\.onnx.*\n.*--int8"):
-        Predictor(evaluated_model, device="cpu", engine="openvino-int8")
+    for engine, command in (("openvino-int8", "--to openvino --int8"), ("onnxruntime-int8", "--to onnx --int8")):
+        with pytest.raises(InputError, match=rf"there is no such file; make it: fetal-monai export .*{command}"):
+            Predictor(evaluated_model, device="cpu", engine=engine)
     with pytest.raises(FetalMonaiError, match=r"package abacus.*pip install 'fetal_monai\[engines\]'"):
         require("torch", "abacus")
     monkeypatch.setattr("fetal_monai.inference.engines.engine.installed", lambda _: False)

@@ -74,8 +74,8 @@ def test_what_is_there_stays_unless_it_may_go(model, stand_in, tmp_path):
     assert (model / "engines/model.ts").read_text() == "mine"
     with pytest.raises(InputError, match=r"ends in \.xml"):
         export.export_model(model, "openvino", tmp_path / "model.onnx")
-    with pytest.raises(FetalMonaiError, match="--to onnx"):
-        export.export_model(model, "openvino", int8=[tmp_path])
+    with pytest.raises(FetalMonaiError, match="--to onnx or --to openvino"):
+        export.export_model(model, "torchscript", int8=[tmp_path])
 
 
 def test_nothing_is_written_into_the_installed_package(released_stand_in):
@@ -107,12 +107,15 @@ def test_too_few_images_to_quantise_with(model, phantom, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["onnxruntime-int8", "openvino-int8"])
-def test_eight_bits_are_near(engine, model, phantom, monkeypatch):
+@pytest.mark.parametrize(
+    ("engine", "target", "name"),
+    [("onnxruntime-int8", "onnx", "model.int8.onnx"), ("openvino-int8", "openvino", "openvino-int8/model.xml")],
+)
+def test_eight_bits_are_near(engine, target, name, model, phantom, monkeypatch):
     pytest.importorskip("onnxruntime", reason="the extra `engines`")
     monkeypatch.setattr(export, "INT8", export.Limits(relative=None, agreement=0.5))
-    made = export.export_model(model, "onnx", int8=[phantom])
-    assert made.path.name == "model.int8.onnx"
+    made = export.export_model(model, target, int8=[phantom])
+    assert made.path == model / "engines" / name
     predictor, exact = Predictor(model, device="cpu", engine=engine), Predictor(model, device="cpu", engine="torch")
     assert predictor.identity.engine.endswith("int8")
     generator = torch.Generator().manual_seed(0)
