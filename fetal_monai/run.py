@@ -8,7 +8,7 @@ from fetal_monai.console import prepare_console
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.notices import quiet_trust_notice
-from fetal_monai.utils.settings import config_files, refuse_unknown_settings
+from fetal_monai.utils.settings import config_files, refuse_wrong_settings
 
 _MISTAKES = {  # MONAI's words, and ours
     "Cannot find the config file": "{}; check the spelling; names are looked up from the working directory",
@@ -39,7 +39,7 @@ def run_bundle(arguments: Sequence[str]) -> None:
     from monai.bundle import run  # noqa: PLC0415
 
     prepare_console()
-    refuse_unknown_settings(arguments)
+    refuse_wrong_settings(arguments)
     if only_ours(arguments):
         quiet_trust_notice()
     try:

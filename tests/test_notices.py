@@ -16,7 +16,7 @@ from fetal_monai.errors import InputError
 from fetal_monai.run import only_ours
 from fetal_monai.utils import notices
 from fetal_monai.utils.notices import quiet_known_notices
-from fetal_monai.utils.settings import refuse_unknown_settings
+from fetal_monai.utils.settings import refuse_wrong_settings
 
 OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceback|\w+Warning\b")
 
@@ -120,17 +120,40 @@ def test_a_setting_that_no_configuration_has_is_refused(root, tmp_path):
     configs = root / "bundle" / "configs"
     files = f"['{configs / 'train.yaml'}','{configs / 'networks/lite0.yaml'}']"
     known = ["--max_epochs", "1", "--train#dataset#cache_rate=0.5", "--val-interval", "2", "--tracking", "mlflow"]
-    refuse_unknown_settings(["training", "--config_file", files, *known])
-    refuse_unknown_settings(["training", "--max_epoch", "1"])  # MONAI says that there is no configuration
+    refuse_wrong_settings(["training", "--config_file", files, *known])
+    refuse_wrong_settings(["training", "--max_epoch", "1"])  # MONAI says that there is no configuration
     for form in (["--config_file", files], [f"--config_file={files}"]):
         with pytest.raises(InputError) as raised:
-            refuse_unknown_settings(["training", *form, *known, "--max_epoch", "1", "--learning_rat=3", "--xyz", "4"])
+            refuse_wrong_settings(["training", *form, *known, "--max_epoch", "1", "--learning_rat=3", "--xyz", "4"])
         assert [problem.split()[0] for problem in raised.value.problems] == ["--max_epoch", "--learning_rat", "--xyz"]
         assert "did you mean --max_epochs?" in raised.value.problems[0]
     (tmp_path / "mine.yaml").write_text("xyz: 3\n")
-    refuse_unknown_settings(
-        ["training", "--config_file", f"{configs / 'train.yaml'},{tmp_path}/mine.yaml", "--xyz", "4"]
-    )
+    refuse_wrong_settings(["training", "--config_file", f"{configs / 'train.yaml'},{tmp_path}/mine.yaml", "--xyz", "4"])
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (["--max_epochs", "0"], "--max_epochs is '0'; give 1 or more"),
+        (["--batch_size=-3"], "--batch_size is '-3'; give 1 or more"),
+        (["--learning_rate", "abc"], "--learning_rate is 'abc'; give a number, such as 0.0005"),
+        (["--num-workers=many"], "--num_workers is 'many'; give a number, such as 0"),
+        (["--seed", "--overwrite", "True"], "--seed is '--overwrite'; give a number, such as 42"),
+    ],
+)
+def test_a_word_in_place_of_a_number_is_refused(root, given, problem):
+    configs = root / "bundle" / "configs"
+    files = f"['{configs / 'train.yaml'}','{configs / 'networks/lite0.yaml'}']"
+    with pytest.raises(InputError) as raised:
+        refuse_wrong_settings(["training", "--config_file", files, *given])
+    assert raised.value.problems == [problem]
+
+
+def test_what_may_stand_for_a_number_may_go_on(root):
+    files = str(root / "bundle/configs/train.yaml")
+    for value in ("1e-3", "$2 * 0.1", "@batch_size", "5"):
+        refuse_wrong_settings(["training", "--config_file", files, f"--learning_rate={value}"])
+    refuse_wrong_settings(["training", "--config_file", files, "--compile", "x", "--num_workers", "0"])
 
 
 def test_a_run_id_that_is_missing_is_told(root):

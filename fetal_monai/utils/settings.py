@@ -1,17 +1,17 @@
-"""Settings that a command line gives and no configuration has: misspelt ones, most likely."""
+"""Settings of a command line that cannot be meant: of names that no configuration has, or no numbers."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fetal_monai.errors import InputError
 
 _OPTION = re.compile(r"--([^=]+)")
+_COUNTS = ("max_epochs", "val_interval", "batch_size", "accumulate")  # of which none makes no sense
 _FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
 
 
@@ -31,8 +31,10 @@ def config_files(text: str) -> list[Path]:
     return [Path(name) for name in _FILE.findall(text)]
 
 
-def refuse_unknown_settings(arguments: Sequence[str]) -> None:
-    """Refuse options that none of the configurations knows: MONAI would add them, and nothing would read them.
+def refuse_wrong_settings(arguments: Sequence[str]) -> None:
+    """Refuse names that no configuration has, and words where the configurations have numbers.
+
+    MONAI would add the first, and nothing would read them; the others would end in a library's traceback.
 
     Args:
         arguments: of a run, with `--config_file`; without it, or with `--args_file`, nothing is refused.
@@ -43,25 +45,47 @@ def refuse_unknown_settings(arguments: Sequence[str]) -> None:
     Example:
         >>> from fetal_monai.utils.bundle import bundle_root
         >>> train = bundle_root() / "configs" / "train.yaml"
-        >>> refuse_unknown_settings(["training", "--config_file", str(train), "--max_epoch", "3"])
+        >>> refuse_wrong_settings(["training", "--config_file", str(train), "--max_epoch", "3", "--batch_size=0"])
         Traceback (most recent call last):
-        fetal_monai.errors.InputError: the command line: 1 problem
+        fetal_monai.errors.InputError: the command line: 2 problems
           --max_epoch is no setting of these configurations; did you mean --max_epochs?
+          --batch_size is '0'; give 1 or more
     """
     from monai.bundle import ConfigParser, run  # noqa: PLC0415
 
-    names = [match[1].replace("-", "_") for word in arguments if (match := _OPTION.match(word))]
-    words = [f"{option}={value}" for option, value in itertools.pairwise(arguments)] + list(arguments)
-    chosen = [word for word in words if re.match(r"--config[_-]file=", word)]
+    given = list(_given(arguments))
+    names = [name for name, _ in given]
+    chosen = [value for name, value in given if name == "config_file"]
     files = config_files(chosen[-1]) if chosen else []
     if "args_file" in names or not files or not all(path.is_file() for path in files):
         return
-    known = [*inspect.signature(run).parameters, *ConfigParser.load_config_files([str(path) for path in files])]
+    defaults = ConfigParser.load_config_files([str(path) for path in files])
+    known = [*inspect.signature(run).parameters, *defaults]
     problems = []
-    for name in names:
+    for name, value in given:
         if re.split("#|::", name)[0] not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
             problems.append(f"--{name} is no setting of these configurations; {hint}")
+        elif wrong := _wrong_number(name, value, defaults.get(name)):
+            problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
+
+
+def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Options and the words that stand after them, or after their equals signs."""
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if match := _OPTION.match(word):
+            yield match[1].replace("-", "_"), word[match.end() + 1 :] if match.end() < len(word) else after
+
+
+def _wrong_number(name: str, value: str, default: object) -> str | None:
+    """What to give instead, where the default is a number and the value neither that nor an expression."""
+    if isinstance(default, bool) or not isinstance(default, (int, float)) or value[:1] in ("$", "@", "%"):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return f"give a number, such as {default}"
+    return "give 1 or more" if name in _COUNTS and number < 1 else None
