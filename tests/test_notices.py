@@ -149,11 +149,16 @@ def test_a_word_in_place_of_a_number_is_refused(root, given, problem):
     assert raised.value.problems == [problem]
 
 
-def test_what_may_stand_for_a_number_may_go_on(root):
+def test_what_may_stand_for_a_number_may_go_on(root, tmp_path):
     files = str(root / "bundle/configs/train.yaml")
-    for value in ("1e-3", "$2 * 0.1", "@batch_size", "5"):
+    for value in ("1e-3", "$2 * 0.1", "'$2 * 0.1'", "@batch_size", "5", "(3)", "None"):
         refuse_wrong_settings(["training", "--config_file", files, f"--learning_rate={value}"])
     refuse_wrong_settings(["training", "--config_file", files, "--compile", "x", "--num_workers", "0"])
+    refuse_wrong_settings(["training", "--config_file", files, "--average_flips", "True"])
+    (tmp_path / "mine.yaml").write_text("device: 0\nimage_size: 224\n")
+    refuse_wrong_settings(
+        ["training", "--config_file", f"{files},{tmp_path}/mine.yaml", "--device", "cpu", "--image_size", "[192,288]"]
+    )
 
 
 def test_a_run_id_that_is_missing_is_told(root):

@@ -13,8 +13,9 @@ class DepthwiseConv2d(nn.Conv2d):
     """A convolution of each channel for itself, without bias; PyTorch's but for its gradients under autocast on CPUs.
 
     There, oneDNN has no fast gradient of depthwise convolutions in bfloat16: it takes five times as long as in float32,
-    and four fifths of the training step of an EfficientNet (docs/performance.md). So gradients are computed in float32
-    from the activations in bfloat16. They are those of autocast, rounded less.
+    and more than half of the training step of an EfficientNet (docs/performance.md). So gradients are computed in
+    float32 from the activations in bfloat16. They are those of autocast, rounded less. While a network is exported
+    or differentiated by `torch.func`, it is PyTorch's own.
 
     Example:
         >>> conv = DepthwiseConv2d.like(nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False))
@@ -28,8 +29,14 @@ class DepthwiseConv2d(nn.Conv2d):
         """Make one that shares the weight of a convolution.
 
         Args:
-            conv: with as many groups as channels, zero padding and no bias.
+            conv: with as many groups as channels, padding by zeros in numbers, and no bias.
+
+        Raises:
+            ValueError: if it is another one.
         """
+        depthwise = conv.groups == conv.in_channels and conv.bias is None
+        if not depthwise or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise ValueError(f"{conv} is no depthwise convolution without bias that pads by a number of zeros")
         made = cls(
             conv.in_channels,
             conv.out_channels,
@@ -55,12 +62,24 @@ class DepthwiseConv2d(nn.Conv2d):
     @torch.jit.unused
     def _by_autocast(self, image: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor
-        if image.is_cpu and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
+        if _learns_by_autocast(image):
             short = image.to(torch.get_autocast_dtype("cpu"))
             found = _Float32Gradients.apply(short, self.weight, self.stride, self.padding, self.dilation, self.groups)
         else:
             found = self._conv_forward(image, self.weight, self.bias)
         return found
+
+
+def _learns_by_autocast(image: torch.Tensor) -> bool:
+    return (
+        image.is_cpu
+        and torch.is_grad_enabled()
+        and torch.is_autocast_enabled("cpu")
+        and image.dim() == 4
+        and image.dtype != torch.float64  # which autocast leaves alone
+        and not torch.compiler.is_exporting()
+        and not torch._C._are_functorch_transforms_active()  # noqa: SLF001  # there is no public name
+    )
 
 
 class _Float32Gradients(torch.autograd.Function):

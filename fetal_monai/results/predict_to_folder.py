@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 
@@ -124,8 +125,10 @@ def predict_to_folder(
             explain=explain,
         )
         start = time.perf_counter()
-        studies = analyse_studies(groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell)
-        with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
+        found_studies = analyse_studies(
+            groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell
+        )
+        with closing(found_studies) as studies, ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
             written: Future[None] | None = None
             for study in studies:
                 if written is not None:

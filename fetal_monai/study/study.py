@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
@@ -118,7 +118,7 @@ def analyse_studies(
     every_frame: bool = False,
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
-) -> Iterator[Study]:
+) -> Generator[Study, None, None]:
     """Look at studies one after another.
 
     Args:

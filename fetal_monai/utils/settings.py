@@ -7,8 +7,10 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from fetal_monai.errors import InputError
+from fetal_monai.utils.bundle import bundle_root
 
 _OPTION = re.compile(r"--([^=]+)")
 _COUNTS = ("max_epochs", "val_interval", "batch_size", "accumulate")  # of which none makes no sense
@@ -60,6 +62,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
     if "args_file" in names or not files or not all(path.is_file() for path in files):
         return
     defaults = ConfigParser.load_config_files([str(path) for path in files])
+    ours = ConfigParser.load_config_files(str(bundle_root() / "configs" / "train.yaml"))  # what others mean is theirs
     known = [*inspect.signature(run).parameters, *defaults]
     problems = []
     for name, value in given:
@@ -67,7 +70,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
             problems.append(f"--{name} is no setting of these configurations; {hint}")
-        elif wrong := _wrong_number(name, value, defaults.get(name)):
+        elif _is_number(ours.get(name)) and (wrong := _wrong_number(name, value, defaults.get(name))):
             problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
@@ -81,11 +84,16 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_number(name: str, value: str, default: object) -> str | None:
-    """What to give instead, where the default is a number and the value neither that nor an expression."""
-    if isinstance(default, bool) or not isinstance(default, (int, float)) or value[:1] in ("$", "@", "%"):
+    """What to give instead of a word where a configuration has a number; lists and expressions may be meant."""
+    from fire.parser import DefaultParseValue  # noqa: PLC0415  # as Fire will read it
+
+    if not _is_number(default):
         return None
-    try:
-        number = float(value)
-    except ValueError:
+    found = DefaultParseValue(value)
+    if isinstance(found, str) and found[:1] not in ("$", "@", "%"):
         return f"give a number, such as {default}"
-    return "give 1 or more" if name in _COUNTS and number < 1 else None
+    return "give 1 or more" if name in _COUNTS and _is_number(found) and found < 1 else None
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

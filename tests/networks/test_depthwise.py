@@ -68,3 +68,30 @@ def test_every_depthwise_convolution_of_an_efficientnet_is_one(variant):
     convolutions = [m for m in EfficientNetBackbone(variant).modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
     assert len(convolutions) == 16
     assert all(isinstance(conv, DepthwiseConv2d) for conv in convolutions)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"groups": 2},
+        {"groups": 4, "bias": True},
+        {"groups": 4, "padding_mode": "reflect"},
+        {"groups": 4, "padding": "same"},
+    ],
+)
+def test_other_convolutions_are_refused(settings):
+    with pytest.raises(ValueError, match="no depthwise convolution"):
+        DepthwiseConv2d.like(nn.Conv2d(4, 4, 3, **{"groups": 4, "bias": False, "padding": 1} | settings))
+
+
+def test_where_a_network_is_taken_apart_it_is_pytorchs_own():
+    conv, ours = pair(4, 3, 1, 1)
+    image = torch.randn(1, 4, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours(image[0]).grad_fn.name() == conv(image[0]).grad_fn.name()
+        assert ours.double()(image.double()).dtype == torch.float64
+        ours.float()
+        gradient = torch.func.grad(lambda image: ours(image).float().square().sum())(image)
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(conv(image.requires_grad_()).square().sum(), image)[0], rtol=0.05, atol=0.05
+    )

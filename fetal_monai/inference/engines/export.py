@@ -19,7 +19,7 @@ from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine, EngineModel, require
 from fetal_monai.inference.engines.graph import traced
-from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
+from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx, with_record
 from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino, read_openvino
 from fetal_monai.inference.engines.parity import FLOAT32, INT8, Limits, Parity, compare
 from fetal_monai.inference.engines.quantise import LEAST_IMAGES, quantise
@@ -27,6 +27,7 @@ from fetal_monai.inference.engines.record import (
     KEY,
     TORCHSCRIPT_FILE,
     Record,
+    answered_by,
     check_record,
     make_record,
     read_record,
@@ -106,7 +107,7 @@ def export_model(
     record = make_record(model, reference, "int8" if int8 else "float32")
     with _errors_named(path), _temporary(path, target) as temporary:
         _WRITERS[target](model, record, calibrating, temporary)
-        engine, text = _open(target, temporary)
+        engine, text = _open(target, temporary, record.precision)
         check_record(read_record(text, path), path, model, engine)
         parity = compare(engine, reference, _batches(checked))
         _refuse(parity, INT8 if int8 else FLOAT32, path)
@@ -196,8 +197,11 @@ def _errors_named(path: Path) -> Iterator[None]:
 
 
 def _write_onnx(model: EngineModel, record: Record, calibrating: list[Views], path: Path) -> None:
-    content = to_onnx(model.network, record.views, record.to_json())
-    path.write_bytes(quantise(content, _one_by_one(calibrating)) if calibrating else content)
+    content = to_onnx(model.network, record.views)
+    if calibrating:
+        content = quantise(content, _one_by_one(calibrating))
+        record = answered_by(OnnxRuntimeEngine(content, precision=record.precision), record)
+    path.write_bytes(with_record(content, record.to_json()))
 
 
 def _write_openvino(model: EngineModel, record: Record, calibrating: list[Views], path: Path) -> None:
@@ -205,6 +209,7 @@ def _write_openvino(model: EngineModel, record: Record, calibrating: list[Views]
     if calibrating:
         content = quantise(to_onnx(model.network, record.views), _one_by_one(calibrating), results=False)
         converted = openvino.Core().read_model(content)
+        record = answered_by(OpenVinoEngine(converted, precision="bf16", label=record.precision), record)
     else:
         converted = convert(model.network, record.views)
     converted.set_rt_info(record.to_json(), [KEY])
@@ -243,11 +248,12 @@ class _TorchScript:
         return logits, features
 
 
-def _open(target: Target, path: Path) -> tuple[Engine, str | None]:
+def _open(target: Target, path: Path, precision: str) -> tuple[Engine, str | None]:
+    """The file as `Predictor` runs it."""
     if target == "openvino":
         network, text = read_openvino(path)
-        return OpenVinoEngine(network), text
-    engine = OnnxRuntimeEngine(path) if target == "onnx" else _TorchScript(path)
+        return OpenVinoEngine(network, precision="bf16" if precision == "int8" else "f32", label=precision), text
+    engine = OnnxRuntimeEngine(path, precision=precision) if target == "onnx" else _TorchScript(path)
     return engine, engine.record
 
 

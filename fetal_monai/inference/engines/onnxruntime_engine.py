@@ -62,13 +62,12 @@ class OnnxRuntimeEngine:
         return logits, features
 
 
-def to_onnx(network: torch.nn.Module, views: ViewShapes, record: str | None = None) -> bytes:
+def to_onnx(network: torch.nn.Module, views: ViewShapes) -> bytes:
     """Export a network.
 
     Args:
         network: as `LogitsAndFeatures` takes it.
         views: the shape of each view.
-        record: goes into the file's metadata.
 
     Returns:
         The file's content: inputs by the views' names, for any number of images.
@@ -95,7 +94,24 @@ def to_onnx(network: torch.nn.Module, views: ViewShapes, record: str | None = No
             )
         finally:
             quiet.setLevel(level)
-    if record is not None:
-        program.model.metadata_props[KEY] = record
     content: bytes = program.model_proto.SerializeToString()
     return content
+
+
+def with_record(content: bytes, record: str) -> bytes:
+    """Say in a file's metadata which model it is of.
+
+    Args:
+        content: of an ONNX file.
+        record: as text.
+
+    Returns:
+        The content with it.
+    """
+    require("onnx")
+    import onnx  # noqa: PLC0415
+
+    found = onnx.load_from_string(content)
+    onnx.helper.set_model_props(found, {KEY: record})
+    stamped: bytes = found.SerializeToString()
+    return stamped

@@ -29,7 +29,7 @@ def quantise(content: bytes, batches: Iterable[Sequence[torch.Tensor]], *, resul
             half as fast again on SiLU networks, and more exact.
 
     Returns:
-        The content of the quantised file (QDQ format), its metadata as they were.
+        The content of the quantised file (QDQ format), without metadata.
 
     Raises:
         FetalMonaiError: if onnx or onnxruntime is not installed.
@@ -75,8 +75,5 @@ def quantise(content: bytes, batches: Iterable[Sequence[torch.Tensor]], *, resul
             found = onnx.load(small)
     finally:
         root.setLevel(level)
-    onnx.helper.set_model_props(
-        found, {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
-    )
     quantised: bytes = found.SerializeToString()
     return quantised

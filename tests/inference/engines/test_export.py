@@ -122,3 +122,9 @@ def test_eight_bits_are_near(engine, target, name, model, phantom, monkeypatch):
     frames = [torch.randint(0, 256, (3, 60, 80), generator=generator, dtype=torch.uint8) for _ in range(4)]
     for found, expected in zip(predictor.predict(frames), exact.predict(frames), strict=True):
         assert abs(found.probabilities - expected.probabilities).max() < 0.2
+    if target == "openvino":
+        weights = made.path.with_suffix(".bin")
+        values = weights.read_bytes()
+        weights.write_bytes(values[: len(values) // 2] + bytes(len(values) - len(values) // 2))
+        with pytest.raises(InputError, match="damaged"):
+            Predictor(model, device="cpu", engine=engine)
