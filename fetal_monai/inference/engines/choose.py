@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -92,7 +93,7 @@ def _openvino(model: EngineModel, precision: str) -> Engine:
     short: Precision = "bf16" if precision == "bf16" else "f32"
     if path.is_file():
         network, text = read_openvino(path)
-        engine = OpenVinoEngine(network)
+        engine = _compiled(network, path)
         check_record(read_record(text, path), path, model, engine)
         return engine if short == "f32" else OpenVinoEngine(network, precision=short)
     engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=short)
@@ -104,9 +105,16 @@ def _openvino(model: EngineModel, precision: str) -> Engine:
 def _stored_openvino_int8(model: EngineModel) -> Engine:
     path = _must_be_there(model, "openvino-int8")
     network, text = read_openvino(path)
-    engine = OpenVinoEngine(network, precision="bf16", label="int8")
+    engine = _compiled(network, path, precision="bf16", label="int8")
     check_record(read_record(text, path), path, model, engine)
     return engine
+
+
+def _compiled(network: Any, path: Path, **settings: Any) -> OpenVinoEngine:
+    try:
+        return OpenVinoEngine(network, **settings)
+    except RuntimeError as error:  # numbers that OpenVINO's own checks stumble over
+        raise InputError(path, ["OpenVINO cannot run it: it is damaged; export the model again"]) from error
 
 
 def _onnxruntime(model: EngineModel) -> Engine:
