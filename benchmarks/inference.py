@@ -24,7 +24,7 @@ from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine
 from fetal_monai.inference.engines.graph import ViewShapes, probe, view_shapes
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
-from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino
+from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino, quantised_engine
 from fetal_monai.inference.engines.quantise import quantise
 from fetal_monai.model.folder import load_model
 from fetal_monai.model.released_model import released_model
@@ -68,7 +68,7 @@ def make_engines(network: torch.nn.Module, views: ViewShapes, calibrating: int) 
     if calibrating:
         images = list(noise)
         fused = import_openvino().Core().read_model(quantise(content, images, results=False))
-        engines["openvino int8"] = OpenVinoEngine(fused, precision="bf16", label="int8")
+        engines["openvino int8"] = quantised_engine(fused)
         engines["onnxruntime int8"] = OnnxRuntimeEngine(quantise(content, images), precision="int8")
     return engines
 

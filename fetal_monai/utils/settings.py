@@ -62,7 +62,6 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
     if "args_file" in names or not files or not all(path.is_file() for path in files):
         return
     defaults = ConfigParser.load_config_files([str(path) for path in files])
-    ours = ConfigParser.load_config_files(str(bundle_root() / "configs" / "train.yaml"))  # what others mean is theirs
     known = [*inspect.signature(run).parameters, *defaults]
     problems = []
     for name, value in given:
@@ -70,7 +69,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
             problems.append(f"--{name} is no setting of these configurations; {hint}")
-        elif _is_number(ours.get(name)) and (wrong := _wrong_number(name, value, defaults.get(name))):
+        elif (wrong := _wrong_number(name, value, defaults.get(name))) and _is_number(_ours().get(name)):
             problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
@@ -93,6 +92,13 @@ def _wrong_number(name: str, value: str, default: object) -> str | None:
     if isinstance(found, str) and found[:1] not in ("$", "@", "%"):
         return f"give a number, such as {default}"
     return "give 1 or more" if name in _COUNTS and _is_number(found) and found < 1 else None
+
+
+def _ours() -> dict[str, object]:
+    """What our own training has: what a number means in a configuration of somebody else is theirs to say."""
+    from monai.bundle import ConfigParser  # noqa: PLC0415
+
+    return dict(ConfigParser.load_config_files(str(bundle_root() / "configs" / "train.yaml")))
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from fetal_monai.inference.engines.engine import Engine, EngineModel, installed
 from fetal_monai.inference.engines.graph import probe, view_shapes
 from fetal_monai.inference.engines.mirrored import MirroredEngine
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx
-from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, Precision, convert, read_openvino
+from fetal_monai.inference.engines.openvino_engine import (
+    OpenVinoEngine,
+    Precision,
+    convert,
+    quantised_engine,
+    read_openvino,
+)
 from fetal_monai.inference.engines.parity import FLOAT32, compare
 from fetal_monai.inference.engines.record import check_record, read_record, stored_file
 from fetal_monai.networks.mirror_images import averages_flips, one_pass
@@ -84,37 +91,31 @@ def _fastest(model: EngineModel) -> Engine | None:
 def _make(asked: str, model: EngineModel) -> Engine:
     library, _, precision = asked.partition("-")
     if library == "openvino":
-        return _stored_openvino_int8(model) if precision == "int8" else _openvino(model, precision)
+        if precision == "int8":
+            return _stored_openvino(_must_be_there(model, "openvino-int8"), model, quantised_engine)[1]
+        return _openvino(model, "bf16" if precision == "bf16" else "f32")
     return _stored_onnx(model, int8=precision == "int8") if precision else _onnxruntime(model)
 
 
-def _openvino(model: EngineModel, precision: str) -> Engine:
+def _openvino(model: EngineModel, precision: Precision) -> Engine:
     path = stored_file(model, "openvino")
-    short: Precision = "bf16" if precision == "bf16" else "f32"
     if path.is_file():
-        network, text = read_openvino(path)
-        engine = _compiled(network, path)
-        check_record(read_record(text, path), path, model, engine)
-        return engine if short == "f32" else OpenVinoEngine(network, precision=short)
-    engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=short)
-    if short == "f32":
+        network, engine = _stored_openvino(path, model, OpenVinoEngine)
+        return engine if precision == "f32" else OpenVinoEngine(network, precision=precision)
+    engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=precision)
+    if precision == "f32":
         _must_agree(engine, model)
     return engine
 
 
-def _stored_openvino_int8(model: EngineModel) -> Engine:
-    path = _must_be_there(model, "openvino-int8")
+def _stored_openvino(path: Path, model: EngineModel, make: Callable[[Any], Engine]) -> tuple[Any, Engine]:
     network, text = read_openvino(path)
-    engine = _compiled(network, path, precision="bf16", label="int8")
-    check_record(read_record(text, path), path, model, engine)
-    return engine
-
-
-def _compiled(network: Any, path: Path, **settings: Any) -> OpenVinoEngine:
     try:
-        return OpenVinoEngine(network, **settings)
+        engine = make(network)
     except RuntimeError as error:  # numbers that OpenVINO's own checks stumble over
         raise InputError(path, ["OpenVINO cannot run it: it is damaged; export the model again"]) from error
+    check_record(read_record(text, path), path, model, engine)
+    return network, engine
 
 
 def _onnxruntime(model: EngineModel) -> Engine:

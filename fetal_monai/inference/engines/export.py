@@ -20,7 +20,13 @@ from fetal_monai.inference.engines.eager import EagerEngine
 from fetal_monai.inference.engines.engine import Engine, EngineModel, require
 from fetal_monai.inference.engines.graph import traced
 from fetal_monai.inference.engines.onnxruntime_engine import OnnxRuntimeEngine, to_onnx, with_record
-from fetal_monai.inference.engines.openvino_engine import OpenVinoEngine, convert, import_openvino, read_openvino
+from fetal_monai.inference.engines.openvino_engine import (
+    OpenVinoEngine,
+    convert,
+    import_openvino,
+    quantised_engine,
+    read_openvino,
+)
 from fetal_monai.inference.engines.parity import FLOAT32, INT8, Limits, Parity, compare
 from fetal_monai.inference.engines.quantise import LEAST_IMAGES, quantise
 from fetal_monai.inference.engines.record import (
@@ -209,7 +215,7 @@ def _write_openvino(model: EngineModel, record: Record, calibrating: list[Views]
     if calibrating:
         content = quantise(to_onnx(model.network, record.views), _one_by_one(calibrating), results=False)
         converted = openvino.Core().read_model(content)
-        record = answered_by(OpenVinoEngine(converted, precision="bf16", label=record.precision), record)
+        record = answered_by(quantised_engine(converted), record)
     else:
         converted = convert(model.network, record.views)
     converted.set_rt_info(record.to_json(), [KEY])
@@ -252,7 +258,7 @@ def _open(target: Target, path: Path, precision: str) -> tuple[Engine, str | Non
     """The file as `Predictor` runs it."""
     if target == "openvino":
         network, text = read_openvino(path)
-        return OpenVinoEngine(network, precision="bf16" if precision == "int8" else "f32", label=precision), text
+        return (quantised_engine if precision == "int8" else OpenVinoEngine)(network), text
     engine = OnnxRuntimeEngine(path, precision=precision) if target == "onnx" else _TorchScript(path)
     return engine, engine.record
 

@@ -77,6 +77,18 @@ class OpenVinoEngine:
         return logits, features
 
 
+def quantised_engine(model: Any) -> OpenVinoEngine:
+    """Run a model of 8-bit integers, and what is not quantised in bfloat16 where the processor can.
+
+    Args:
+        model: an `openvino.Model`.
+
+    Returns:
+        The engine.
+    """
+    return OpenVinoEngine(model, precision="bf16", label="int8")
+
+
 def convert(network: torch.nn.Module, views: ViewShapes) -> Any:
     """Convert a network in memory.
 

@@ -26,7 +26,7 @@ def quantise(content: bytes, batches: Iterable[Sequence[torch.Tensor]], *, resul
         batches: of views, from which the range of each activation is taken.
         results: whether what a convolution gives is quantised before its activation function, too. ONNX Runtime's
             convolutions of integers need it. OpenVINO's compute the function on the way, in floats, and without it are
-            half as fast again on SiLU networks, and more exact.
+            nearly twice as fast in a network of SiLU, and more exact.
 
     Returns:
         The content of the quantised file (QDQ format), without metadata.

@@ -76,7 +76,6 @@ def make_record(model: EngineModel, reference: Engine, precision: str) -> Record
         FetalMonaiError: if the views have no fixed size.
     """
     views = view_shapes(model.preprocessing)
-    logits, _ = reference.forward(probe(views))
     return Record(
         weights_sha256=model.identity.weights_sha256,
         preprocessing_sha256=model.identity.preprocessing_sha256,
@@ -85,7 +84,7 @@ def make_record(model: EngineModel, reference: Engine, precision: str) -> Record
         precision=precision,
         average_flips=averages_flips(model.network),
         made_by=model.identity.fetal_monai_version,
-        probe=tuple(map(tuple, logits.tolist())),
+        probe=_answers(reference, views),
     )
 
 
@@ -99,8 +98,11 @@ def answered_by(engine: Engine, record: Record) -> Record:
     Returns:
         The record with its answers.
     """
-    logits, _ = engine.forward(probe(record.views))
-    return replace(record, probe=tuple(map(tuple, logits.tolist())))
+    return replace(record, probe=_answers(engine, record.views))
+
+
+def _answers(engine: Engine, views: ViewShapes) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, engine.forward(probe(views))[0].tolist()))
 
 
 def read_record(text: str | None, path: str | PathLike[str]) -> Record:
