@@ -32,6 +32,7 @@ class FileLookup:
     def __init__(self, folder: str | PathLike[str], *, pool: Executor | None = None) -> None:
         self.folder = folder
         self.index = index = index_dicom(folder, pool=pool)
+        self._last: tuple[str, IndexEntry] | None = None
         self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}
         self.pictures = {
             Path(path).relative_to(folder).as_posix(): path for path in index.unreadable if names_picture(path)
@@ -79,12 +80,17 @@ class FileLookup:
         return path
 
     @cached_property
-    def _by_name(self) -> dict[str, IndexEntry]:
-        return {_bare(Path(entry.path).name): entry for entry in self.index.values()}
+    def _by_name(self) -> dict[str, str]:
+        return {_bare(Path(entry.path).name): entry.sop_instance_uid for entry in self.index.values()}
 
     def _entry(self, name: str) -> IndexEntry:
+        if self._last is None or self._last[0] != name:  # many rows name one clip after another
+            self._last = name, self._find_entry(name)
+        return self._last[1]
+
+    def _find_entry(self, name: str) -> IndexEntry:
         bare = _bare(Path(name).name)
-        entry = self.index.get(bare) or self._by_name.get(bare)
+        entry = self.index.get(bare) or self.index.get(self._by_name.get(bare, ""))
         if entry is None:
             if (reason := self._unreadable.get(bare)) is not None:
                 raise LookupError(f"the file of '{name}' cannot be read ({reason}); {remedy(reason, 'copy it again')}")

@@ -19,7 +19,8 @@ from fetal_monai.deidentify.labels import read_labels, rename_labels
 from fetal_monai.deidentify.profile import require_package
 from fetal_monai.deidentify.pseudonyms import Pseudonyms, read_key, write_private
 from fetal_monai.dicom import DicomIndex, IndexEntry, index_dicom
-from fetal_monai.dicom.index import DUPLICATE, Unreachable, index_file, remedy
+from fetal_monai.dicom.folder_listing import Unreachable
+from fetal_monai.dicom.index import DUPLICATE, index_file, remedy
 from fetal_monai.errors import DicomReadError, InputError
 from fetal_monai.utils.files import atomic_path
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetal_monai.dicom.frame_ref import FrameRef
 from fetal_monai.dicom.index import DicomIndex, index_dicom
-from fetal_monai.dicom.index_cache import IndexEntry
+from fetal_monai.dicom.index_entry import IndexEntry
 from fetal_monai.dicom.instance import UltrasoundInstance, iter_frames
 from fetal_monai.dicom.limits import Limits
 from fetal_monai.dicom.picture import open_image, read_frame

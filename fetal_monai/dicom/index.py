@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from fetal_monai.dicom.element_values import integer, text
+from fetal_monai.dicom.folder_listing import ListedFiles, Stamp, Unreachable, list_files
 from fetal_monai.dicom.header import read_header
-from fetal_monai.dicom.index_cache import IndexEntry, Stamp, open_cache
+from fetal_monai.dicom.index_cache import NoCache, open_cache
+from fetal_monai.dicom.index_entry import EntryTable, IndexEntry
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.errors import InputError
+from fetal_monai.utils.one_ahead import one_ahead
 
 AUTO_CACHE = 1000
 """From this many files on an index is remembered without being asked."""
@@ -29,25 +33,6 @@ DUPLICATE = "its SOPInstanceUID is that of another file, no smaller"
 """Why a file of `DicomIndex.duplicates` is passed over."""
 _CHUNK = 32
 _BATCH = 512
-
-
-class Unreachable(str):
-    """Why the system does not let a file or folder be read: not the fault of its bytes, and true for now only."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, error: OSError, what: str = "it") -> Unreachable:
-        """The reason in words.
-
-        Args:
-            error: of the system.
-            what: could not be read.
-
-        Returns:
-            The reason, without a remedy.
-        """
-        return cls(f"{what} cannot be read: {error.strerror or error}")
 
 
 def remedy(reason: str, otherwise: str) -> str:
@@ -91,6 +76,10 @@ class DicomIndex(Mapping[str, IndexEntry]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def values(self) -> ValuesView[IndexEntry]:
+        """The entries, in order, without a search for each."""
+        return self.entries.values()
 
 
 def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> IndexEntry | str:
@@ -164,128 +153,68 @@ def index_dicom(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(root, ["there is no such folder; give the folder with the DICOM files"])
-    listed = dict(sorted(list_files(root)))
-    stamps = {path: stamp for path, stamp in listed.items() if not isinstance(stamp, Unreachable)}
-    if cache is None:
-        cache = len(stamps) >= AUTO_CACHE
-    with open_cache(root, cache) as memory:
-        known = memory.load()
-        found = {path: known[path][1] for path, stamp in stamps.items() if path in known and known[path][0] == stamp}
-        memory.forget(known.keys() - stamps.keys())
-        fresh = [path for path in stamps if path not in found]
-        batch: dict[str, tuple[Stamp, IndexEntry | str]] = {}
-        for path, result in _read(fresh, workers=workers, pool=pool, progress=progress, limits=limits):
-            found[path] = result
-            if not isinstance(result, Unreachable):
-                batch[path] = stamps[path], result
-            if len(batch) >= _BATCH:
-                memory.store(batch)
-                batch = {}
-        memory.store(batch)
-    return _assemble(
-        {path: stamp if isinstance(stamp, Unreachable) else found[path] for path, stamp in listed.items()},
-        {path: size for path, (size, _) in stamps.items()},
-    )
-
-
-def _read(
-    paths: list[str], *, workers: int, pool: Executor | None, progress: bool | None, limits: Limits
-) -> Iterator[tuple[str, IndexEntry | str]]:
-    shown = len(paths) >= AUTO_CACHE and sys.stderr.isatty() if progress is None else progress
-    read = partial(index_file, limits=limits)
-    with ThreadPoolExecutor(max(workers, 1)) as threads, tqdm(total=len(paths), disable=not shown, unit="file") as bar:
-        chosen = threads if pool is None or len(paths) < MANY else pool
-        for start in range(0, len(paths), _BATCH):  # so that an interrupt need not wait for a hundred thousand
-            some = paths[start : start + _BATCH]
-            for path, result in zip(some, chosen.map(read, some, chunksize=_CHUNK), strict=True):
-                bar.update()
-                yield path, result
-
-
-def _assemble(found: Mapping[str, IndexEntry | str], sizes: Mapping[str, int]) -> DicomIndex:
-    chosen: dict[str, str] = {}
-    for path, result in found.items():
-        if not isinstance(result, str):
-            best = chosen.setdefault(result.sop_instance_uid, path)
-            if sizes[path] > sizes[best]:
-                chosen[result.sop_instance_uid] = path
-    entries: dict[str, IndexEntry] = {}
     unreadable: dict[str, str] = {}
-    duplicates: list[str] = []
-    for path, result in found.items():
-        if isinstance(result, str):
-            unreadable[path] = result
-        elif chosen[result.sop_instance_uid] != path:
-            duplicates.append(path)
+    listed = ListedFiles(_reachable(root, unreadable))
+    with open_cache(root, len(listed) >= AUTO_CACHE if cache is None else cache) as memory:
+        fresh = len(listed) - memory.count()  # about so many; a folder hardly changes between two runs
+        shown = fresh >= AUTO_CACHE and sys.stderr.isatty() if progress is None else progress
+        with (
+            ThreadPoolExecutor(max(workers, 1)) as threads,
+            tqdm(total=len(listed), disable=not shown, unit="file") as bar,
+        ):
+            chosen = threads if pool is None or fresh < MANY else pool
+            read = partial(index_file, limits=limits)
+            entries = EntryTable(_readable(_results(listed, memory, chosen, read, bar), unreadable))
+    return DicomIndex(entries, dict(sorted(unreadable.items())), entries.duplicates)
+
+
+def _reachable(root: Path, unreadable: dict[str, str]) -> Iterator[tuple[str, Stamp]]:
+    """Yield files with their stamps, and put what cannot be read or followed into the dictionary."""
+    for path, stamp in list_files(root):
+        if isinstance(stamp, Unreachable):
+            unreadable[path] = stamp
         else:
-            entries[result.sop_instance_uid] = result
-    return DicomIndex(entries, unreadable, tuple(duplicates))
+            yield path, stamp
 
 
-def list_files(root: str | PathLike[str]) -> Iterator[tuple[str, Stamp | Unreachable]]:
-    """Yield every regular file below a folder as it is met, however many a folder holds: none is listed in memory.
-
-    Args:
-        root: where to look; hidden files and folders are passed over. Each folder is visited once: links to folders
-            come last, and one to the root or above it is a loop.
-
-    Yields:
-        Its path, and its size with its time of change; also folders and links that cannot be followed, and why.
-
-    Example:
-        >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> _ = Path(folder, "a.dcm").write_bytes(b"12"), Path(folder, ".hidden").write_bytes(b"")
-        >>> [(path.rpartition(os.sep)[2], stamp[0]) for path, stamp in list_files(folder)]
-        [('a.dcm', 2)]
-    """
-    visited = {_identity(above) for above in Path(root).resolve().parents}
-    waiting = [os.fspath(root)]
-    while waiting:
-        inside = [waiting.pop(0)]
-        while inside:
-            folder = inside.pop()
-            identity = _identity(folder)
-            if identity in visited:
-                continue
-            visited.add(identity)
-            folders, links = list[str](), list[str]()
-            yield from _regular_files(folder, folders, links)
-            inside += sorted(folders, reverse=True)
-            waiting += sorted(links)
+def _readable(
+    results: Iterable[tuple[str, int, IndexEntry | str]], unreadable: dict[str, str]
+) -> Iterator[tuple[IndexEntry, int]]:
+    """Yield entries with the sizes of their files, and put the reasons of all other files into the dictionary."""
+    for path, size, result in results:
+        if isinstance(result, str):
+            unreadable[path] = result if isinstance(result, Unreachable) else sys.intern(result)
+        else:
+            yield result, size
 
 
-def _identity(folder: str | Path) -> tuple[int, int] | str:
-    try:
-        facts = os.stat(folder)  # noqa: PTH116
-    except OSError:
-        return str(folder)
-    return facts.st_dev, facts.st_ino
+def _results(
+    listed: ListedFiles, memory: NoCache, pool: Executor, read: Callable[[str], IndexEntry | str], bar: tqdm[Any]
+) -> Iterator[tuple[str, int, IndexEntry | str]]:
+    """Yield path, size and result of each file in order, as they were remembered or are read now."""
+    last = ""
+    for stamps, known, reading in one_ahead(_begun(listed, memory, pool, read)):
+        results = dict(reading)
+        memory.store(
+            {path: (stamps[path], result) for path, result in results.items() if not isinstance(result, Unreachable)}
+        )
+        for path, (size, _) in stamps.items():
+            yield path, size, results[path] if path in results else known[path]
+        bar.update(len(stamps))
+        last = next(reversed(stamps))
+    memory.forget(memory.load(last, None))
 
 
-def _regular_files(folder: str, folders: list[str], links: list[str]) -> Iterator[tuple[str, Stamp | Unreachable]]:
-    """Yield the files of one folder; the folders in it, and the links to others, are put into the lists."""
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return  # it vanished meanwhile
-    except OSError as error:
-        yield folder, Unreachable.of(error, "the folder")
-        return
-    with entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            try:
-                if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append(entry.path)
-                    continue
-                facts = entry.stat()
-            except OSError as error:
-                if entry.is_symlink():
-                    yield entry.path, Unreachable.of(error, "what it links to")
-                elif not isinstance(error, FileNotFoundError):  # else it vanished meanwhile
-                    yield entry.path, Unreachable.of(error)
-                continue
-            if stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
-                yield entry.path, (facts.st_size, facts.st_mtime_ns)
+def _begun(
+    listed: ListedFiles, memory: NoCache, pool: Executor, read: Callable[[str], IndexEntry | str]
+) -> Iterator[tuple[dict[str, Stamp], dict[str, IndexEntry | str], Iterator[tuple[str, IndexEntry | str]]]]:
+    """Yield files in batches, so that an interrupt need not wait for all: their stamps, what is known, what is read."""
+    files, before = iter(listed), ""
+    while stamps := dict(islice(files, _BATCH)):
+        last = next(reversed(stamps))
+        known = memory.load(before, last)
+        memory.forget(known.keys() - stamps.keys())
+        found = {path: result for path, (stamp, result) in known.items() if stamps.get(path) == stamp}
+        fresh = [path for path in stamps if path not in found]
+        yield stamps, found, zip(fresh, pool.map(read, fresh, chunksize=_CHUNK), strict=True)
+        before = last

@@ -8,51 +8,33 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 
+from fetal_monai.dicom.folder_listing import Stamp
+from fetal_monai.dicom.index_entry import IndexEntry
+
 logger = logging.getLogger(__name__)
 
-Stamp = tuple[int, int]
-"""Size in bytes and time of change in nanoseconds: what tells a file from its former self."""
-
-_VERSION = 1
+_VERSION = 2
+_FIELDS = attrgetter("sop_instance_uid", "frames", "modality", "rows", "columns", "study")
 _CREATE = """
 CREATE TABLE IF NOT EXISTS files (
-  path TEXT PRIMARY KEY, size INTEGER, changed INTEGER, reason TEXT,
+  path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, reason TEXT,
   uid TEXT, frames INTEGER, modality TEXT, rows INTEGER, columns INTEGER, study TEXT
 )
 """
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """What the index knows of one file.
-
-    Args:
-        path: the file.
-        sop_instance_uid: its SOPInstanceUID.
-        frames: number of frames; 0 where the file has no pixels (a report, for example).
-        modality: Modality, "US" for ultrasound.
-        rows: height of a frame in pixels, 0 without pixels.
-        columns: width of a frame in pixels, 0 without pixels.
-        study: StudyInstanceUID.
-    """
-
-    path: str
-    sop_instance_uid: str
-    frames: int
-    modality: str
-    rows: int
-    columns: int
-    study: str = ""
-
-
 class NoCache:
     """A memory that remembers nothing."""
 
-    def load(self) -> dict[str, tuple[Stamp, IndexEntry | str]]:
+    def count(self) -> int:
+        """None."""
+        return 0
+
+    def load(self, after: str, last: str | None) -> dict[str, tuple[Stamp, IndexEntry | str]]:  # noqa: ARG002
         """Nothing."""
         return {}
 
@@ -100,20 +82,35 @@ class SqliteCache(NoCache):
         """Close the database."""
         self._connection.close()
 
-    def load(self) -> dict[str, tuple[Stamp, IndexEntry | str]]:
-        """All that is known: path -> (stamp, entry or reason)."""
-        rows = self._connection.execute("SELECT * FROM files")
-        return {
-            path: ((size, changed), IndexEntry(path, *fields) if reason is None else reason)
-            for path, size, changed, reason, *fields in rows
-        }
+    def count(self) -> int:
+        """How many files are known."""
+        return int(self._connection.execute("SELECT count(*) FROM files").fetchone()[0])
+
+    def load(self, after: str, last: str | None) -> dict[str, tuple[Stamp, IndexEntry | str]]:
+        """What is known of a stretch of paths.
+
+        Args:
+            after: the path before it; "" for none.
+            last: the last of it; None for no end.
+
+        Returns:
+            Path -> (stamp, entry or reason).
+        """
+        end = "" if last is None else "AND path <= ?"
+        borders = [_key(path) for path in (after, last) if path is not None]
+        rows = self._connection.execute(f"SELECT * FROM files WHERE path > ? {end}", borders)  # noqa: S608  # our own
+        found: dict[str, tuple[Stamp, IndexEntry | str]] = {}
+        for key, size, changed, reason, *fields in rows:
+            path = key.decode("utf-8", "surrogatepass")
+            found[path] = (size, changed), IndexEntry(path, *fields) if reason is None else reason
+        return found
 
     def store(self, results: Mapping[str, tuple[Stamp, IndexEntry | str]]) -> None:
         """Add or replace results."""
         rows = [
-            (path, *stamp, result, *[None] * 6)
+            (_key(path), *stamp, result, *[None] * 6)
             if isinstance(result, str)
-            else (path, *stamp, None, *astuple(result)[1:])
+            else (_key(path), *stamp, None, *_FIELDS(result))
             for path, (stamp, result) in results.items()
         ]
         with self._connection:
@@ -122,7 +119,12 @@ class SqliteCache(NoCache):
     def forget(self, paths: Iterable[str]) -> None:
         """Drop the rows of files that are gone."""
         with self._connection:
-            self._connection.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+            self._connection.executemany("DELETE FROM files WHERE path = ?", [(_key(path),) for path in paths])
+
+
+def _key(path: str) -> bytes:
+    """A path as bytes, for it need not be UTF-8; they sort as paths do."""
+    return path.encode("utf-8", "surrogatepass")
 
 
 @contextmanager

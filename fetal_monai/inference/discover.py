@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
+from fetal_monai.dicom.folder_listing import Unreachable
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.index import DUPLICATE, Unreachable, index_file, remedy
+from fetal_monai.dicom.index import DUPLICATE, index_file, remedy
 from fetal_monai.dicom.picture import PICTURE_SUFFIXES, is_picture
 from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import ReadFailure

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_monai.dicom.index import list_files
+from fetal_monai.dicom.folder_listing import list_files
 
 FIRST_PART, LARGEST_PART = 16, 1024
 """Files in the first part and in the largest: small ones keep all workers busy, large ones are few files to keep."""

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fetal_monai.data.checks.confounding import device_by_class
-from fetal_monai.data.checks.images import WORKERS, Listed, SeenImage
+from fetal_monai.data.checks.image_table import ImageTable, Listed
+from fetal_monai.data.checks.images import WORKERS
 from fetal_monai.data.checks.leaks import header_leaks
 from fetal_monai.data.file_facts import FileFacts, read_file_facts
 from fetal_monai.dicom.picture import is_picture
@@ -42,7 +43,10 @@ def check_headers(datalists: Mapping[str, Iterable[Mapping[str, Any]]], *, allow
     paths = sorted({each.image.path for each in listed})
     with ThreadPoolExecutor(WORKERS) as pool:
         facts = {path: found for path, found in zip(paths, pool.map(_facts, paths), strict=True) if found is not None}
-    seen = [SeenImage(each, facts[each.image.path], "", None) for each in listed if each.image.path in facts]
+    seen = ImageTable()
+    for each in listed:
+        if each.image.path in facts:
+            seen.add(each, facts[each.image.path])
     leaks = header_leaks(seen)
     if not any(each.patient for each in listed) and not allow_patient_overlap:
         errors = [leak.text for leak in leaks if leak.level == "error"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats.contingency import association
 
 from fetal_monai.data.checks.finding import Finding
-from fetal_monai.data.checks.images import SeenImage
+from fetal_monai.data.checks.image_table import ImageTable
 
 MIN_EXCESS = 0.2
 _PERMUTATIONS = 499
 _P = 0.01
 
 
-def device_by_class(images: Sequence[SeenImage]) -> list[Finding]:
+def device_by_class(images: ImageTable) -> list[Finding]:
     """Measure how far device and class go together, by Cramer's V.
 
     Images of one patient come from one device, so that V is large by chance where patients are few. It is therefore
@@ -28,12 +27,12 @@ def device_by_class(images: Sequence[SeenImage]) -> list[Finding]:
     Returns:
         A warning where V is above that of the median exchange by 0.2, and at most 1 in 100 exchanges reach it.
     """
-    known = [image for image in images if image.device and image.listed.label]
-    if not known:
-        return []
-    devices, device = np.unique([image.device for image in known], return_inverse=True)
-    labels, label = np.unique([image.listed.label for image in known], return_inverse=True)
-    _, patient = np.unique([image.patient or image.facts.path for image in known], return_inverse=True)
+    columns = (images.devices(), images.words("label"), images.patients())
+    names, classes, patients = (np.array(column, dtype=object) for column in columns)
+    known = (names != "") & (classes != "")
+    device, devices = pd.factorize(names[known], sort=True)
+    label, labels = pd.factorize(classes[known])
+    patient, _ = pd.factorize(patients[known])
     if min(len(devices), len(labels)) < 2:
         return []
     measured = _cramers_v(device, label)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from fetal_monai.data.annotations import find_files, read_annotations
 from fetal_monai.data.checks.confounding import device_by_class
 from fetal_monai.data.checks.duplicates import exact_duplicates, near_duplicates
 from fetal_monai.data.checks.finding import Finding
-from fetal_monai.data.checks.images import Listed, Progress, see_images
+from fetal_monai.data.checks.image_table import Listed
+from fetal_monai.data.checks.images import Progress, see_images
 from fetal_monai.data.checks.leaks import header_leaks
 from fetal_monai.data.checks.outliers import outliers
 from fetal_monai.data.checks.table import absent_classes, as_findings, table_findings
@@ -23,9 +27,11 @@ from fetal_monai.data.file_lookup import FileLookup
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
 from fetal_monai.data.splits import split_counts
 from fetal_monai.dicom import DicomIndex, FrameRef
+from fetal_monai.dicom.folder_listing import Unreachable
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.index import Unreachable, remedy
+from fetal_monai.dicom.index import remedy
 from fetal_monai.errors import InputError
+from fetal_monai.utils.packed_strings import PackedStrings
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 EXAMPLES = 6
@@ -94,28 +100,55 @@ def check_data(
     Raises:
         InputError: if there is no such folder or nothing in it, or the table cannot be read as one.
     """
-    lookup = FileLookup(folder, pool=pool)
-    findings = _files_at_fault(lookup.index)
-    table = None if annotations is None else read_annotations(annotations)
-    counts = None
-    if table is None:
-        listed = _all_frames(lookup.index)
-        if not listed and not findings:
-            raise InputError(folder, ["no ultrasound image is in it; give the folder with the DICOM files"])
-    else:
-        findings += table_findings(table, class_names)
-        paths, missing = find_files(table, lookup)
-        findings += as_findings("file", missing)
-        listed = _rows(table, paths)
-        counts = split_counts(table if "patient_id" in table else table.assign(patient_id=table["row"]))
-        findings += absent_classes(counts)
-        findings += _unlisted(lookup.index, paths)
-    seen, unreadable = see_images(listed, pixels=pixels, pool=pool, progress=progress)
+    plan, findings = _plan(folder, annotations, class_names, pool)
+    seen, unreadable = see_images(plan.listed, plan.files, pixels=pixels, pool=pool, progress=progress)
     findings += unreadable
     findings += [*exact_duplicates(seen), *near_duplicates(seen), *header_leaks(seen)]
     findings += [*outliers(seen), *device_by_class(seen)]
     findings.sort(key=lambda finding: (_ORDER.index(finding.level), finding.rows))
-    return DataReport(len(listed), pixels, counts, findings, _examples(listed))
+    return DataReport(len(seen) + len(unreadable), pixels, plan.counts, findings, plan.examples)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be looked at.
+
+    Args:
+        listed: the images in the order of their paths.
+        files: how many they are of.
+        examples: see `DataReport`.
+        counts: likewise.
+    """
+
+    listed: Iterator[Listed]
+    files: int
+    examples: dict[str, list[FrameRef]]
+    counts: pd.DataFrame | None = None
+
+
+def _plan(
+    folder: str | PathLike[str],
+    annotations: str | PathLike[str] | None,
+    class_names: Sequence[str] | None,
+    pool: Executor | None,
+) -> tuple[_Plan, list[Finding]]:
+    """Read index and table, and say what is wrong so far. The index, which is large, is gone afterwards."""
+    lookup = FileLookup(folder, pool=pool)
+    findings = _files_at_fault(lookup.index)
+    if annotations is None:
+        plan = _all_images(lookup.index)
+        if not plan.files and not findings:
+            raise InputError(folder, ["no ultrasound image is in it; give the folder with the DICOM files"])
+        return plan, findings
+    table = read_annotations(annotations)
+    findings += table_findings(table, class_names)
+    paths, missing = find_files(table, lookup)
+    findings += as_findings("file", missing)
+    counts = split_counts(table if "patient_id" in table else table.assign(patient_id=table["row"]))
+    findings += absent_classes(counts)
+    findings += _unlisted(lookup.index, paths)
+    found = _with_files(table, paths)
+    return _Plan(_rows(found), found["path"].nunique(), _examples(found), counts), findings
 
 
 def _files_at_fault(index: DicomIndex) -> list[Finding]:
@@ -135,43 +168,59 @@ def _files_at_fault(index: DicomIndex) -> list[Finding]:
     ]
 
 
-def _all_frames(index: DicomIndex) -> list[Listed]:
-    frames = [
-        Listed(FrameRef(entry.path, frame))
+def _all_images(index: DicomIndex) -> _Plan:
+    """All ultrasound frames and pictures; a few of them, evenly taken, are the examples."""
+    instances = (
+        (entry.path, entry.frames)
         for entry in index.values()
-        if entry.modality in ULTRASOUND_MODALITIES
-        for frame in ([STILL] if entry.frames == 1 else range(entry.frames))
-    ]
-    return frames + [Listed(FrameRef(path)) for path in pictures_of(index)]
+        if entry.modality in ULTRASOUND_MODALITIES and entry.frames
+    )
+    paths, lengths = PackedStrings(), array("i")
+    for path, frames in merge(instances, ((path, 1) for path in pictures_of(index))):
+        paths.append(path)
+        lengths.append(frames)
+
+    def images() -> Iterator[FrameRef]:
+        for path, frames in zip(paths, lengths, strict=True):
+            yield from (FrameRef(path, frame) for frame in ([STILL] if frames == 1 else range(frames)))
+
+    examples = list(islice(images(), 0, None, -(-sum(lengths) // EXAMPLES) or 1))
+    return _Plan(map(Listed, images()), len(paths), {"": examples} if examples else {})
 
 
-def _rows(table: pd.DataFrame, paths: dict[int, str]) -> list[Listed]:
-    return [
-        Listed(
-            FrameRef(paths[record["row"]], int(record["frame"])),
-            record["row"],
-            record["split"],
-            record["class"],
-            record.get("patient_id", ""),
-            record.get("device", ""),
-        )
-        for record in table.to_dict("records")
-        if record["row"] in paths
-    ]
+def _with_files(table: pd.DataFrame, paths: dict[int, str]) -> pd.DataFrame:
+    """The rows that have a file, with its path and the frame as a number; empty columns in place of missing ones."""
+    found = table[table["row"].isin(paths)]
+    found = found.assign(path=found["row"].map(paths), frame=found["frame"].astype(int))
+    return found.assign(**{name: "" for name in ("patient_id", "device") if name not in found})
 
 
-def _examples(listed: Sequence[Listed]) -> dict[str, list[FrameRef]]:
+def _rows(found: pd.DataFrame) -> Iterator[Listed]:
+    """The images of the rows in the order of their paths and frames."""
+    ordered = found.sort_values(["path", "frame"], kind="stable")
+    columns = ["path", "frame", "row", "split", "class", "patient_id", "device"]
+    return (Listed(FrameRef(path, frame), *facts) for path, frame, *facts in ordered[columns].itertuples(index=False))
+
+
+def _examples(found: pd.DataFrame) -> dict[str, list[FrameRef]]:
     """The first image of each patient, evenly taken from all patients of a class."""
-    first: dict[str, dict[str, FrameRef]] = {}
-    for each in listed:
-        first.setdefault(each.label, {}).setdefault(each.patient or str(each.image), each.image)
-    chosen = {label: list(images.values()) for label, images in first.items()}
-    return {label: images[:: -(-len(images) // EXAMPLES)] for label, images in chosen.items()}
+    first = found[~found.duplicated(["class", "patient_id"]) | (found["patient_id"] == "")]
+    return {
+        str(name): [
+            FrameRef(path, frame)
+            for path, frame in rows[["path", "frame"]].iloc[:: -(-len(rows) // EXAMPLES)].itertuples(index=False)
+        ]
+        for name, rows in first.groupby("class", sort=False)
+    }
 
 
 def _unlisted(index: DicomIndex, paths: dict[int, str]) -> list[Finding]:
     named = set(paths.values())
-    left = [entry for entry in index.values() if entry.path not in named and entry.modality in ULTRASOUND_MODALITIES]
-    if not left:
+    left = (
+        entry.path for entry in index.values() if entry.path not in named and entry.modality in ULTRASOUND_MODALITIES
+    )
+    first = next(left, None)
+    if first is None:
         return []
-    return [Finding("note", "unlisted", f"{len(left)} ultrasound files are not in the table, such as {left[0].path}")]
+    count = 1 + sum(1 for _ in left)
+    return [Finding("note", "unlisted", f"{count} ultrasound files are not in the table, such as {first}")]

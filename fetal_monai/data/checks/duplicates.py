@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-
 from fetal_monai.data.checks.finding import Finding, Level
-from fetal_monai.data.checks.images import SeenImage
+from fetal_monai.data.checks.image_table import ImageTable, SeenImage, groups
 from fetal_monai.data.checks.perceptual_hash import alike
 
 
-def exact_duplicates(images: Sequence[SeenImage]) -> list[Finding]:
+def exact_duplicates(images: ImageTable) -> list[Finding]:
     """Find images of the same pixels in different files.
 
     Args:
@@ -19,17 +16,14 @@ def exact_duplicates(images: Sequence[SeenImage]) -> list[Finding]:
     Returns:
         An error for a pair in two splits or of two classes, else a warning.
     """
-    groups: dict[str, list[SeenImage]] = defaultdict(list)
-    for image in images:
-        groups[image.digest].append(image)
     findings: list[Finding] = []
-    for group in groups.values():
-        first, *others = group
+    for group in groups(images.digests()):
+        first, *others = (images[position] for position in group.tolist())
         findings += [_finding("duplicate", "are the same to the pixel", first, other) for other in others]
     return findings
 
 
-def near_duplicates(images: Sequence[SeenImage]) -> list[Finding]:
+def near_duplicates(images: ImageTable) -> list[Finding]:
     """Find images that look the same and are not the same to the pixel, where it matters: across splits or patients.
 
     Args:
@@ -38,10 +32,10 @@ def near_duplicates(images: Sequence[SeenImage]) -> list[Finding]:
     Returns:
         An error for a pair in two splits, else a warning.
     """
-    looked = [image for image in images if image.look is not None]
+    looked = list(images.looks)
     findings: list[Finding] = []
-    for one, other in alike([image.look for image in looked if image.look is not None]):
-        a, b = looked[one], looked[other]
+    for one, other in alike(list(images.looks.values())):
+        a, b = images[looked[one]], images[looked[other]]
         apart = a.listed.split != b.listed.split or a.patient != b.patient
         if apart and a.digest != b.digest and a.listed.image.path != b.listed.image.path:
             findings.append(_finding("near_duplicate", "look the same", a, b))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import numpy as np
 
 from fetal_monai.data.checks.finding import Finding
-from fetal_monai.data.checks.images import SeenImage
+from fetal_monai.data.checks.image_table import ImageTable, SeenImage, Word, groups
 
 _TOO_COMMON = 0.5
 
 
-def header_leaks(images: Sequence[SeenImage]) -> list[Finding]:
+def header_leaks(images: ImageTable) -> list[Finding]:
     """Find patients and studies of the headers that are in two splits.
 
     What the table's own `patient_id` shows is not said again. An id that most of the images of several patients share
@@ -25,18 +24,19 @@ def header_leaks(images: Sequence[SeenImage]) -> list[Finding]:
     """
     findings: list[Finding] = []
     told: set[frozenset[int]] = set()
-    for name, key in (("PatientID", "patient"), ("StudyInstanceUID", "study")):
-        groups: dict[str, list[SeenImage]] = defaultdict(list)
-        for image in images:
-            groups[getattr(image.facts, key)].append(image)
-        groups.pop("", None)
-        for group in groups.values():
-            rows = frozenset(image.listed.row for image in group)
-            patients = {image.listed.patient for image in group}
-            known_to_table = len(patients) == 1 and "" not in patients
-            if len({image.listed.split for image in group}) > 1 and not known_to_table and rows not in told:
-                told.add(rows)
-                findings.append(_finding(name, group, len(patients), len(images)))
+    splits, patients, rows = images.codes("split"), images.codes("patient"), images.rows()
+    columns: tuple[tuple[str, Word], ...] = (("PatientID", "header_patient"), ("StudyInstanceUID", "header_study"))
+    for name, column in columns:
+        codes = images.codes(column)
+        for group in groups(codes):
+            if not codes[group[0]] or (splits[group] == splits[group[0]]).all():
+                continue
+            members, named = frozenset(rows[group].tolist()), np.unique(patients[group])
+            known_to_table = len(named) == 1 and named[0]
+            if not known_to_table and members not in told:
+                told.add(members)
+                leaked = [images[position] for position in group.tolist()]
+                findings.append(_finding(name, leaked, len(named), len(images)))
     return findings
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fetal_monai.data.checks.finding import Finding
-from fetal_monai.data.checks.images import SeenImage
+from fetal_monai.data.checks.image_table import ImageTable, SeenImage
 from fetal_monai.data.checks.perceptual_hash import FLAT
 
 SHOWN = 5
@@ -16,7 +14,7 @@ _RARE = 0.05
 _IN_COLOUR = 0.02
 
 
-def outliers(images: Sequence[SeenImage]) -> list[Finding]:
+def outliers(images: ImageTable) -> list[Finding]:
     """Find them.
 
     Args:
@@ -26,9 +24,9 @@ def outliers(images: Sequence[SeenImage]) -> list[Finding]:
         A warning for each image that is empty, or less than half or more than twice as large as the median; one note
         about images in colour where those are rare.
     """
-    if not images:
+    if not len(images):
         return []
-    sides = np.array([min(image.facts.rows, image.facts.columns) for image in images])
+    sides = images.shorter_sides()
     middle = float(np.median(sides))
     odd = (sides < middle / 2) | (sides > middle * 2)
     findings: list[Finding] = []
@@ -40,10 +38,9 @@ def outliers(images: Sequence[SeenImage]) -> list[Finding]:
             findings.append(_about(image, "size", f"{text}about {middle:.0f}; is it a thumbnail, or another probe?"))
     findings += [
         _about(image, "empty", f"{image.listed}: the image shows nothing; look at it, and remove it")
-        for image in images
-        if image.look is not None and image.look.spread < FLAT
+        for image in (images[position] for position, look in images.looks.items() if look.spread < FLAT)
     ]
-    coloured = [image for image in images if image.look is not None and image.look.coloured > _IN_COLOUR]
+    coloured = [images[position] for position, look in images.looks.items() if look.coloured > _IN_COLOUR]
     if 0 < len(coloured) <= _RARE * len(images):
         places = ", ".join(str(image.listed) for image in coloured[:SHOWN]) + (", ..." if len(coloured) > SHOWN else "")
         text = f"{len(coloured)} of {len(images)} images are in colour: {places}"
