@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from fetal_monai.inference.prediction import Prediction
 from fetal_monai.report.page import write_page
 from fetal_monai.report.pictures import THUMBNAIL_WIDTH, data_uri, thumbnail
-from fetal_monai.report.study_pictures import MOST_STILLS, Wanted, choose_frames, read_pictures, share_pictures
+from fetal_monai.report.study_pictures import Wanted, choose_frames, read_pictures, share_pictures
 from fetal_monai.report.study_timeline import timeline
 from fetal_monai.study.checklist import Candidate, Checklist, ItemFinding, Status
 from fetal_monai.study.clip import Clip
 from fetal_monai.study.key_frames import Merit
-from fetal_monai.study.study import Study
+from fetal_monai.study.study import PICTURED_STILLS, Study
 
 Explain = Callable[[Prediction, str], "NDArray[np.uint8] | None"]
 """Draws why an image may show a plane, (H, W, 3) uint8 RGB; None where there is nothing to draw."""
@@ -37,7 +37,7 @@ def write_study_page(
     """Write the page, whole or not at all: one file that asks for nothing else.
 
     Args:
-        study: as it was analysed. Its files are read again for the pictures; one that is gone has none.
+        study: as it was analysed. Pictures that it does not hold are read from its files; one that is gone has none.
         checklist: a protocol held against it.
         path: the .html file.
         explain: draws what spoke for the best image of each item, see `StudyExplainer`; without it nothing is drawn.
@@ -49,12 +49,12 @@ def write_study_page(
         >>> write_study_page(study, check(study, load_protocol()), "study.html")  # doctest: +SKIP
         PosixPath('study.html')
     """
-    stills = study.stills[:MOST_STILLS]
+    stills = study.stills[:PICTURED_STILLS]
     shown = [
         choose_frames(clip, most)
         for clip, most in zip(study.clips, share_pictures(len(stills), study.clips), strict=True)
     ]
-    pictures = read_pictures(_wanted(study, checklist, shown))
+    pictures = read_pictures(_wanted(study, checklist, shown), study.pictures)
     names = _short_names(study)
     findings = checklist.findings
     clip_numbers = {clip.source: number for number, clip in enumerate(study.clips)}
@@ -89,7 +89,7 @@ def _wanted(study: Study, checklist: Checklist, shown: list[list[int]]) -> list[
     return [
         *((one.prediction.source, one.prediction.frame, THUMBNAIL_WIDTH) for one in best),
         *((one.prediction.source, one.prediction.frame, SMALL) for one in others),
-        *((found.source, found.frame, THUMBNAIL_WIDTH) for found in study.stills[:MOST_STILLS]),
+        *((found.source, found.frame, THUMBNAIL_WIDTH) for found in study.stills[:PICTURED_STILLS]),
         *(
             (clip.source, frame, _width(clip, frame))
             for clip, frames in zip(study.clips, shown, strict=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.inference.inputs import Run, decode_run
 from fetal_monai.inference.prediction import ReadFailure
-from fetal_monai.report.pictures import data_uri, thumbnail
+from fetal_monai.report.pictures import THUMBNAIL_WIDTH, data_uri, thumbnail
 from fetal_monai.study.clip import Clip
 
 MOST_PICTURES = 600
 """In all, beside the few of the checklist: that keeps a page below about 6 MB."""
-MOST_STILLS = 240
 MOST_OF_A_CLIP = 120
 
 Wanted = tuple[str, int, int]
@@ -62,19 +64,24 @@ def choose_frames(clip: Clip, most: int) -> list[int]:
     return sorted([*keys, *(others[place] for place in spread.tolist())])
 
 
-def read_pictures(wanted: Iterable[Wanted]) -> dict[Wanted, str]:
+def read_pictures(wanted: Iterable[Wanted], drawn: Mapping[str, bytes] | None = None) -> dict[Wanted, str]:
     """Read frames and shrink them: each file is opened once, one frame is in memory at a time.
 
     Args:
         wanted: which, in any order.
+        drawn: `Study.pictures`: stills that need not be read again.
 
     Returns:
         JPEGs as data URIs. What can no longer be read is not among them.
     """
     files: dict[str, dict[int, set[int]]] = {}
-    for path, frame, width in wanted:
-        files.setdefault(path, {}).setdefault(frame, set()).add(width)
     pictures = {}
+    for path, frame, width in dict.fromkeys(wanted):
+        small = drawn.get(path) if drawn and frame == STILL else None
+        if small is None:
+            files.setdefault(path, {}).setdefault(frame, set()).add(width)
+        else:
+            pictures[path, frame, width] = data_uri(small if width == THUMBNAIL_WIDTH else _narrower(small, width))
     for path, frames in files.items():
         order = sorted(frames)
         for frame, found in zip(order, decode_run(Run(path, order)), strict=False):
@@ -84,3 +91,8 @@ def read_pictures(wanted: Iterable[Wanted]) -> dict[Wanted, str]:
             for width in frames[frame]:
                 pictures[path, frame, width] = data_uri(thumbnail(image, width))
     return pictures
+
+
+def _narrower(encoded: bytes, width: int) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return thumbnail(np.asarray(image, dtype=np.uint8), width)

@@ -13,6 +13,7 @@ from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.prediction import ReadFailure
 from fetal_monai.inference.predictor import Predictor
+from fetal_monai.report.pictures import still_jpeg
 from fetal_monai.report.study_explain import StudyExplainer
 from fetal_monai.results.folder import check_replaceable, results_folder
 from fetal_monai.results.study_folder import StudySummary, StudyWriter
@@ -126,7 +127,7 @@ def predict_to_folder(
         )
         start = time.perf_counter()
         found_studies = analyse_studies(
-            groups, predictor, every_frame=chosen.every_frame, workers=workers, progress=tell
+            groups, predictor, every_frame=chosen.every_frame, workers=workers, picture=still_jpeg, progress=tell
         )
         with closing(found_studies) as studies, ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
             written: Future[None] | None = None

@@ -77,7 +77,8 @@ def sharpness(grey: NDArray[np.uint8]) -> float:
         >>> sharpness(picture) > 2 * sharpness(cv2.GaussianBlur(picture, (0, 0), 2))
         True
     """
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / (grey.var() + 1.0))
+    detail, contrast = (float(cv2.meanStdDev(values)[1][0, 0]) for values in (cv2.Laplacian(grey, cv2.CV_16S), grey))
+    return detail**2 / (contrast**2 + 1.0)
 
 
 def still_sharpness(pixels: NDArray[np.uint8], meta: dict[str, Any]) -> float:

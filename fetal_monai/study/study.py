@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fetal_monai.dicom import FrameRef, UltrasoundInstance
 from fetal_monai.dicom.picture import is_picture
@@ -16,6 +20,12 @@ from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFail
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.study.clip import Clip, analyse_clip
 from fetal_monai.study.frame_quality import still_sharpness
+
+Picture = Callable[[NDArray[np.uint8]], bytes]
+"""Draws a decoded frame, (3, H, W) uint8 RGB, such as a small JPEG."""
+
+PICTURED_STILLS = 240
+"""So many stills of a study have pictures at most: they take a few megabytes."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Study:
         stills: predictions, in the order of the files; `measured` is the sharpness.
         clips: with their segments.
         failures: files and frames that could not be read.
+        pictures: of the first `PICTURED_STILLS` stills, by file, what `analyse_studies` was asked to draw.
     """
 
     files: StudyFiles
@@ -58,6 +69,7 @@ class Study:
     stills: tuple[Prediction, ...]
     clips: tuple[Clip, ...]
     failures: tuple[ReadFailure, ...] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def predictions(self) -> list[Prediction]:
@@ -117,6 +129,7 @@ def analyse_studies(
     *,
     every_frame: bool = False,
     workers: int = 2,
+    picture: Picture | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Generator[Study, None, None]:
     """Look at studies one after another.
@@ -126,6 +139,7 @@ def analyse_studies(
         predictor: the model.
         every_frame: classify every frame of clips, see `analyse_clip`.
         workers: threads that decode.
+        picture: draws stills while their pixels are at hand, for `Study.pictures`.
         progress: called with the number of frames done, so far in all.
 
     Yields:
@@ -135,15 +149,20 @@ def analyse_studies(
     before = 0.0
     ordered = list(studies)
     # One stream over all studies: the next ones are decoded while one is classified, and batches are full.
-    found = predictor.predict((FrameRef(path) for files in ordered for path in files.stills), measure=still_sharpness)
+    measure = partial(_measure, picture)
+    found = predictor.predict((FrameRef(path) for files in ordered for path in files.stills), measure=measure)
     for files in ordered:
         failures = list[ReadFailure]()
         stills = list[Prediction]()
+        pictures = dict[str, bytes]()
         for still in islice(found, len(files.stills)):
             if isinstance(still, ReadFailure):
                 failures.append(still)
             else:
-                stills.append(still)
+                sharpness, drawn = still.measured
+                stills.append(replace(still, measured=sharpness))
+                if drawn is not None and len(pictures) < PICTURED_STILLS:
+                    pictures[still.source] = drawn
             before += 1
             tell(before)
         clips = list[Clip]()
@@ -157,7 +176,13 @@ def analyse_studies(
             clips.append(clip)
             if clip.unreadable:
                 failures.append(ReadFailure(path, unreadable_frames(clip)))
-        yield Study(files, predictor.class_names, predictor.identity, tuple(stills), tuple(clips), tuple(failures))
+        yield Study(
+            files, predictor.class_names, predictor.identity, tuple(stills), tuple(clips), tuple(failures), pictures
+        )
+
+
+def _measure(picture: Picture | None, pixels: NDArray[np.uint8], meta: dict[str, Any]) -> tuple[float, bytes | None]:
+    return still_sharpness(pixels, meta), None if picture is None else picture(pixels)
 
 
 def _clip(
