@@ -96,7 +96,7 @@ def read_header(file: BinaryIO, limits: Limits) -> Header:
             cast("BinaryIO", guarded),
             False,
             True,
-            stop_when=lambda tag, _vr, _length: tag >> 16 != 2,
+            stop_when=_after_meta,
             specific_tags=[_SYNTAX],
         )
         syntax = text(meta, "TransferSyntaxUID")
@@ -110,7 +110,7 @@ def read_header(file: BinaryIO, limits: Limits) -> Header:
 
 
 def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag >> 16 != 2
+    return int(tag) >> 16 != 2
 
 
 def _start_of_data(file: BinaryIO) -> int:
@@ -151,15 +151,19 @@ def _read_elements(header: Header, implicit: bool, guarded: HeaderReader) -> Non
 
     def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
         # Undefined lengths that nobody wants, and everything from the pixels on, are taken in hand below.
-        if tag >= _OFFSETS or (length == _UNDEFINED and tag not in _WANTED):
-            found.append((int(tag), vr, length, guarded.tell()))
+        number = int(tag)  # pydicom's tags compare slowly, and this is asked for each element of each file
+        if number >= _OFFSETS or (length == _UNDEFINED and number not in _WANTED):
+            found.append((number, vr, length, guarded.tell()))
             return True
         return False
 
     for _ in range(_MAX_PARTS):
         found.clear()
         part = read_dataset(cast("BinaryIO", guarded), implicit, little, stop_when=stop, specific_tags=_WANTED_LIST)
-        header.dataset.update(part)
+        if len(header.dataset):
+            header.dataset.update(part)
+        else:
+            header.dataset = part
         if not found:
             _refuse_early_end(guarded, little)
             return
