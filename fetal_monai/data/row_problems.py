@@ -150,7 +150,7 @@ def empty_splits(table: pd.DataFrame, splits: Iterable[str]) -> list[Problem]:
 
 def repeated_images(table: pd.DataFrame) -> list[Problem]:
     """Find images that stand in two rows."""
-    table = table[table["SOPInstanceUID"].map(is_name)]
+    table = table[table["SOPInstanceUID"].map(is_name).astype(bool)]
     # Frame 0 and -1 address the same image of a still.
     frames = table["frame"].where(table["frame"] != str(STILL), "0")
     keys = pd.DataFrame({"name": table["SOPInstanceUID"].map(bare_uid), "frame": frames})

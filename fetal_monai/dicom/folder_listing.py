@@ -17,6 +17,7 @@ Stamp = tuple[int, int]
 """Size in bytes and time of change in nanoseconds: what tells a file from its former self."""
 
 _RUN = 8192  # files that are sorted at once
+_LATEST = 2**63 - 1  # nanoseconds: the year 2262, which a broken clock surpasses and no database holds
 
 
 class Unreachable(str):
@@ -132,4 +133,4 @@ def _regular_files(folder: str, folders: list[str], links: list[str]) -> Iterato
                     yield entry.path, Unreachable.of(error)
                 continue
             if stat.S_ISREG(facts.st_mode):  # a pipe or a device would block
-                yield entry.path, (facts.st_size, facts.st_mtime_ns)
+                yield entry.path, (facts.st_size, min(facts.st_mtime_ns, _LATEST))

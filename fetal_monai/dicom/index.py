@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Generator, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from heapq import merge
+from itertools import islice, pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from fetal_monai.dicom.index_cache import NoCache, open_cache
 from fetal_monai.dicom.index_entry import EntryTable, IndexEntry
 from fetal_monai.dicom.limits import DEFAULT_LIMITS, Fault, Limits
 from fetal_monai.errors import InputError
-from fetal_monai.utils.one_ahead import one_ahead
+from fetal_monai.utils.work_ahead import work_ahead
 
 AUTO_CACHE = 1000
 """From this many files on an index is remembered without being asked."""
@@ -31,8 +33,9 @@ MANY = 2_000
 """From so many files on processes are worth their start."""
 DUPLICATE = "its SOPInstanceUID is that of another file, no smaller"
 """Why a file of `DicomIndex.duplicates` is passed over."""
-_CHUNK = 32
-_BATCH = 512
+_OF_A_THREAD, _OF_A_PROCESS = 8, 32  # files that are read at once
+_AHEAD = 16
+_BATCH = 512  # results that are remembered at once
 
 
 def remedy(reason: str, otherwise: str) -> str:
@@ -80,6 +83,10 @@ class DicomIndex(Mapping[str, IndexEntry]):
     def values(self) -> ValuesView[IndexEntry]:
         """The entries, in order, without a search for each."""
         return self.entries.values()
+
+    def items(self) -> ItemsView[str, IndexEntry]:
+        """SOPInstanceUIDs with their entries, likewise."""
+        return self.entries.items()
 
 
 def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> IndexEntry | str:
@@ -156,15 +163,16 @@ def index_dicom(
     unreadable: dict[str, str] = {}
     listed = ListedFiles(_reachable(root, unreadable))
     with open_cache(root, len(listed) >= AUTO_CACHE if cache is None else cache) as memory:
-        fresh = len(listed) - memory.count()  # about so many; a folder hardly changes between two runs
+        fresh = len(listed) - sum(one == other for one, other in pairwise(merge(listed, memory.stamps())))
         shown = fresh >= AUTO_CACHE and sys.stderr.isatty() if progress is None else progress
         with (
             ThreadPoolExecutor(max(workers, 1)) as threads,
             tqdm(total=len(listed), disable=not shown, unit="file") as bar,
         ):
-            chosen = threads if pool is None or fresh < MANY else pool
-            read = partial(index_file, limits=limits)
-            entries = EntryTable(_readable(_results(listed, memory, chosen, read, bar), unreadable))
+            chosen, chunk = (threads, _OF_A_THREAD) if pool is None or fresh < MANY else (pool, _OF_A_PROCESS)
+            tasks = _tasks(listed, memory, chunk, limits)
+            with closing(work_ahead(chosen, tasks, _AHEAD)) as done, closing(_results(done, memory, bar)) as results:
+                entries = EntryTable(_readable(results, unreadable))
     return DicomIndex(entries, dict(sorted(unreadable.items())), entries.duplicates)
 
 
@@ -188,33 +196,45 @@ def _readable(
             yield result, size
 
 
-def _results(
-    listed: ListedFiles, memory: NoCache, pool: Executor, read: Callable[[str], IndexEntry | str], bar: tqdm[Any]
-) -> Iterator[tuple[str, int, IndexEntry | str]]:
-    """Yield path, size and result of each file in order, as they were remembered or are read now."""
-    last = ""
-    for stamps, known, reading in one_ahead(_begun(listed, memory, pool, read)):
-        results = dict(reading)
-        memory.store(
-            {path: (stamps[path], result) for path, result in results.items() if not isinstance(result, Unreachable)}
-        )
-        for path, (size, _) in stamps.items():
-            yield path, size, results[path] if path in results else known[path]
-        bar.update(len(stamps))
-        last = next(reversed(stamps))
-    memory.forget(memory.load(last, None))
+Known = tuple[dict[str, Stamp], dict[str, "IndexEntry | str"]]
+"""Files with their stamps, and what is known of those that have not changed."""
 
 
-def _begun(
-    listed: ListedFiles, memory: NoCache, pool: Executor, read: Callable[[str], IndexEntry | str]
-) -> Iterator[tuple[dict[str, Stamp], dict[str, IndexEntry | str], Iterator[tuple[str, IndexEntry | str]]]]:
-    """Yield files in batches, so that an interrupt need not wait for all: their stamps, what is known, what is read."""
+def _tasks(
+    listed: ListedFiles, memory: NoCache, chunk: int, limits: Limits
+) -> Iterator[tuple[Known, Callable[[], dict[str, IndexEntry | str]]]]:
+    """Yield some files at a time, and how to read those of them that are new or changed."""
     files, before = iter(listed), ""
-    while stamps := dict(islice(files, _BATCH)):
+    while stamps := dict(islice(files, chunk)):
         last = next(reversed(stamps))
-        known = memory.load(before, last)
-        memory.forget(known.keys() - stamps.keys())
-        found = {path: result for path, (stamp, result) in known.items() if stamps.get(path) == stamp}
-        fresh = [path for path in stamps if path not in found]
-        yield stamps, found, zip(fresh, pool.map(read, fresh, chunksize=_CHUNK), strict=True)
+        remembered = memory.load(before, last)
+        memory.forget(remembered.keys() - stamps.keys())
+        known = {path: result for path, (stamp, result) in remembered.items() if stamps.get(path) == stamp}
+        fresh = [path for path in stamps if path not in known]
+        yield (stamps, known), partial(_read, fresh, limits)
         before = last
+    memory.forget(memory.load(before, None))
+
+
+def _read(paths: list[str], limits: Limits) -> dict[str, IndexEntry | str]:
+    return {path: index_file(path, limits=limits) for path in paths}
+
+
+def _results(
+    done: Iterable[tuple[Known, dict[str, IndexEntry | str]]], memory: NoCache, bar: tqdm[Any]
+) -> Generator[tuple[str, int, IndexEntry | str], None, None]:
+    """Yield path, size and result of each file in order, and remember what was read, also before an interrupt."""
+    unsaved: dict[str, tuple[Stamp, IndexEntry | str]] = {}
+    try:
+        for (stamps, known), read in done:
+            unsaved |= {
+                path: (stamps[path], result) for path, result in read.items() if not isinstance(result, Unreachable)
+            }
+            if len(unsaved) >= _BATCH:
+                memory.store(unsaved)
+                unsaved = {}
+            for path, (size, _) in stamps.items():
+                yield path, size, read[path] if path in read else known[path]
+            bar.update(len(stamps))
+    finally:
+        memory.store(unsaved)

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _VERSION = 2
 _FIELDS = attrgetter("sop_instance_uid", "frames", "modality", "rows", "columns", "study")
 _CREATE = """
-CREATE TABLE IF NOT EXISTS files (
+CREATE TABLE IF NOT EXISTS entries (
   path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, reason TEXT,
   uid TEXT, frames INTEGER, modality TEXT, rows INTEGER, columns INTEGER, study TEXT
 )
@@ -30,9 +30,9 @@ CREATE TABLE IF NOT EXISTS files (
 class NoCache:
     """A memory that remembers nothing."""
 
-    def count(self) -> int:
+    def stamps(self) -> Iterator[tuple[str, Stamp]]:
         """None."""
-        return 0
+        return iter(())
 
     def load(self, after: str, last: str | None) -> dict[str, tuple[Stamp, IndexEntry | str]]:  # noqa: ARG002
         """Nothing."""
@@ -69,10 +69,12 @@ class SqliteCache(NoCache):
             with connection:
                 connection.execute("BEGIN IMMEDIATE")  # two processes may create it at once
                 if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                    connection.execute("DROP TABLE IF EXISTS files")
+                    connection.execute("DROP TABLE IF EXISTS files")  # of version 1
+                    connection.execute("DROP TABLE IF EXISTS entries")
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
                 connection.execute(_CREATE)
-                connection.execute("SELECT path, size, changed, reason, uid, study FROM files LIMIT 1").fetchone()
+                connection.execute("SELECT path, size, changed, reason, uid, study FROM entries LIMIT 1").fetchone()
+                _refuse_damage(connection)
         except BaseException:
             connection.close()
             raise
@@ -82,9 +84,10 @@ class SqliteCache(NoCache):
         """Close the database."""
         self._connection.close()
 
-    def count(self) -> int:
-        """How many files are known."""
-        return int(self._connection.execute("SELECT count(*) FROM files").fetchone()[0])
+    def stamps(self) -> Iterator[tuple[str, Stamp]]:
+        """Paths in order, and the stamps that they had."""
+        rows = self._connection.execute("SELECT path, size, changed FROM entries ORDER BY path")
+        return ((_path(key), (size, changed)) for key, size, changed in rows)
 
     def load(self, after: str, last: str | None) -> dict[str, tuple[Stamp, IndexEntry | str]]:
         """What is known of a stretch of paths.
@@ -98,10 +101,10 @@ class SqliteCache(NoCache):
         """
         end = "" if last is None else "AND path <= ?"
         borders = [_key(path) for path in (after, last) if path is not None]
-        rows = self._connection.execute(f"SELECT * FROM files WHERE path > ? {end}", borders)  # noqa: S608  # our own
+        rows = self._connection.execute(f"SELECT * FROM entries WHERE path > ? {end}", borders)  # noqa: S608  # our own
         found: dict[str, tuple[Stamp, IndexEntry | str]] = {}
         for key, size, changed, reason, *fields in rows:
-            path = key.decode("utf-8", "surrogatepass")
+            path = _path(key)
             found[path] = (size, changed), IndexEntry(path, *fields) if reason is None else reason
         return found
 
@@ -114,17 +117,27 @@ class SqliteCache(NoCache):
             for path, (stamp, result) in results.items()
         ]
         with self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
 
     def forget(self, paths: Iterable[str]) -> None:
         """Drop the rows of files that are gone."""
         with self._connection:
-            self._connection.executemany("DELETE FROM files WHERE path = ?", [(_key(path),) for path in paths])
+            self._connection.executemany("DELETE FROM entries WHERE path = ?", [(_key(path),) for path in paths])
+
+
+def _refuse_damage(connection: sqlite3.Connection) -> None:
+    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise sqlite3.DatabaseError(said)
 
 
 def _key(path: str) -> bytes:
     """A path as bytes, for it need not be UTF-8; they sort as paths do."""
     return path.encode("utf-8", "surrogatepass")
+
+
+def _path(key: bytes) -> str:
+    return key.decode("utf-8", "surrogatepass")
 
 
 @contextmanager
@@ -157,5 +170,5 @@ def open_cache(folder: Path, cache: str | PathLike[str] | bool) -> Iterator[NoCa
 def default_cache(folder: Path) -> Path:
     """Where the index of a folder is remembered: below XDG_CACHE_HOME or ~/.cache."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
     return base / "fetal_monai" / f"index-{digest}.sqlite"

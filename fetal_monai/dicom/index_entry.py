@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +115,10 @@ class EntryTable(Mapping[str, IndexEntry]):
         """The entries, in order, without a search for each."""
         return _Entries(self)
 
+    def items(self) -> ItemsView[str, IndexEntry]:
+        """SOPInstanceUIDs with their entries, likewise."""
+        return _Items(self)
+
     def entries(self) -> Iterator[IndexEntry]:
         """Make each entry in turn."""
         return (self._entry(position) for position in self._positions())
@@ -127,6 +131,15 @@ class _Entries(ValuesView[IndexEntry]):
 
     def __iter__(self) -> Iterator[IndexEntry]:
         return self._table.entries()
+
+
+class _Items(ItemsView[str, IndexEntry]):
+    def __init__(self, table: EntryTable) -> None:
+        super().__init__(table)
+        self._table = table
+
+    def __iter__(self) -> Iterator[tuple[str, IndexEntry]]:
+        return ((entry.sop_instance_uid, entry) for entry in self._table.entries())
 
 
 def _digest(uid: str) -> int:

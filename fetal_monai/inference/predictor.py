@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _SEEN = np.zeros((3, 0, 0), np.uint8)  # in place of pixels that nobody needs any more
 _TORCH = ("auto", "torch")  # engines that a GPU may run; all others are for the CPU
-Measure = Callable[[NDArray[np.uint8], dict[str, Any]], Any]
+Measure = Callable[[Frame], Any]
 
 
 class Predictor:
@@ -110,8 +110,8 @@ class Predictor:
             inputs: one or an iterable of: a `FrameRef`; the path of a DICOM file (all its frames) or of a PNG or JPEG
                 picture; a uint8 RGB array or tensor, (3, H, W) or (H, W, 3); a decoded `Frame`. It is consumed as
                 needed, a few batches ahead at most.
-            measure: called with the pixels of each frame, (3, H, W) uint8 RGB, and what the reader tells of it, in the
-                thread that decodes; what it returns becomes `Prediction.measured`.
+            measure: called with each decoded frame in the thread that decodes; what it returns becomes
+                `Prediction.measured`.
 
         Yields:
             A prediction for each image, or a failure with its reason in its place.
@@ -194,7 +194,7 @@ class Predictor:
         except Exception as error:  # noqa: BLE001  # one strange image must not stop the others
             reason = find_user_error(error) or f"the preprocessing fails ({_first_line(error)}); look at the image"
             return ReadFailure(frame.source, f"{frame.source}: {reason}")
-        measured = None if measure is None else measure(frame.pixels, frame.meta)
+        measured = None if measure is None else measure(frame)
         return replace(frame, pixels=_SEEN, meta={}, measured=measured), views
 
     def _classified(self, items: list[tuple[Frame, Views] | ReadFailure]) -> Iterator[Prediction | ReadFailure]:

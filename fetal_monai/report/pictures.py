@@ -17,6 +17,8 @@ from fetal_monai.dicom.frame_ref import FrameRef
 
 THUMBNAIL_WIDTH = 260
 JPEG_QUALITY = 78
+TALLEST = 8
+"""How many times as high as it may be wide a small picture can be; JPEG ends at 65,500 pixels."""
 # Colours of the figures that change with the page's theme.
 THEMED = {"#000000": "currentColor", "#0b3c5d": "var(--mark)", "#56b4e9": "var(--bar)", "#808080": "var(--faint)"}
 
@@ -41,18 +43,19 @@ def thumbnail(image: NDArray[np.uint8], width: int = THUMBNAIL_WIDTH) -> NDArray
 
     Args:
         image: (H, W, 3) uint8.
-        width: in pixels; smaller images stay as they are.
+        width: in pixels; smaller images stay as they are, unless they are `TALLEST` times as high.
 
     Returns:
         (h, w, 3) uint8.
     """
-    height = max(1, round(image.shape[0] * width / image.shape[1]))
-    if image.shape[1] <= width:
+    scale = min(width / image.shape[1], TALLEST * width / image.shape[0])
+    if scale >= 1:
         return image
-    while image.shape[1] >= 2 * width and image.shape[0] % 2 == image.shape[1] % 2 == 0:  # the mean of four is fast
+    while scale <= 0.5 and image.shape[0] % 2 == image.shape[1] % 2 == 0:  # the mean of four is fast
         half = (image.shape[1] // 2, image.shape[0] // 2)
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        image, scale = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), dtype=np.uint8), 2 * scale
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def jpeg(image: NDArray[np.uint8]) -> bytes:

@@ -81,19 +81,6 @@ def sharpness(grey: NDArray[np.uint8]) -> float:
     return detail**2 / (contrast**2 + 1.0)
 
 
-def still_sharpness(pixels: NDArray[np.uint8], meta: dict[str, Any]) -> float:
-    """Sharpness of one decoded frame, in the form that `Predictor.predict` takes as `measure`.
-
-    Args:
-        pixels: (3, H, W) uint8 RGB.
-        meta: what the reader tells.
-
-    Returns:
-        See `sharpness`.
-    """
-    return sharpness(grey_picture(pixels, meta))
-
-
 def measure_clip(path: str, frames: int, *, workers: int = 2, tick: Callable[[int], None] | None = None) -> ClipQuality:
     """Decode and measure each frame of a clip; a few are in memory at a time.
 

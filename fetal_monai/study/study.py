@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,11 @@ from fetal_monai.dicom import FrameRef, UltrasoundInstance
 from fetal_monai.dicom.picture import is_picture
 from fetal_monai.errors import DicomReadError
 from fetal_monai.inference.discover import FoundImages
+from fetal_monai.inference.inputs import Frame
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.study.clip import Clip, analyse_clip
-from fetal_monai.study.frame_quality import still_sharpness
+from fetal_monai.study.frame_quality import grey_picture, sharpness
 
 Picture = Callable[[NDArray[np.uint8]], bytes]
 """Draws a decoded frame, (3, H, W) uint8 RGB, such as a small JPEG."""
@@ -149,7 +149,8 @@ def analyse_studies(
     before = 0.0
     ordered = list(studies)
     # One stream over all studies: the next ones are decoded while one is classified, and batches are full.
-    measure = partial(_measure, picture)
+    pictured = frozenset(path for files in ordered for path in files.stills[:PICTURED_STILLS])
+    measure = partial(_measure, picture, pictured)
     found = predictor.predict((FrameRef(path) for files in ordered for path in files.stills), measure=measure)
     for files in ordered:
         failures = list[ReadFailure]()
@@ -159,9 +160,9 @@ def analyse_studies(
             if isinstance(still, ReadFailure):
                 failures.append(still)
             else:
-                sharpness, drawn = still.measured
-                stills.append(replace(still, measured=sharpness))
-                if drawn is not None and len(pictures) < PICTURED_STILLS:
+                sharp, drawn = still.measured
+                stills.append(replace(still, measured=sharp))
+                if drawn is not None:
                     pictures[still.source] = drawn
             before += 1
             tell(before)
@@ -181,8 +182,9 @@ def analyse_studies(
         )
 
 
-def _measure(picture: Picture | None, pixels: NDArray[np.uint8], meta: dict[str, Any]) -> tuple[float, bytes | None]:
-    return still_sharpness(pixels, meta), None if picture is None else picture(pixels)
+def _measure(draw: Picture | None, pictured: frozenset[str], frame: Frame) -> tuple[float, bytes | None]:
+    picture = draw(frame.pixels) if draw is not None and frame.source in pictured else None
+    return sharpness(grey_picture(frame.pixels, frame.meta)), picture
 
 
 def _clip(

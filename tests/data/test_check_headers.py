@@ -8,7 +8,9 @@ import pandas as pd
 import pydicom
 import pytest
 
+from clips import textured, write_clip
 from fetal_monai.data import check_headers, load_datalists
+from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import InputError
 
 
@@ -60,3 +62,17 @@ def test_headers_alone_are_read(table, phantom, class_names, tmp_path, monkeypat
     monkeypatch.setattr("fetal_monai.dicom.instance.UltrasoundInstance.frame", None)
     monkeypatch.setattr("fetal_monai.dicom.instance.UltrasoundInstance.stored", None)
     check_headers(lists(table, phantom, class_names, tmp_path))
+
+
+def test_frames_of_one_clip_are_one_wherever_they_stand(tmp_path, caplog):
+    """Four clips of two devices and two classes, without ids: too few files to say that one gives the other away."""
+    paths = [tmp_path / f"{number}.dcm" for number in range(4)]
+    for number, path in enumerate(paths):
+        write_clip(path, textured(12), Manufacturer="AB"[number % 2], PatientID="", StudyInstanceUID="")
+    items = [
+        {"image": FrameRef(str(path), frame), "class": "ab"[number % 2], "patient_id": "", "device": ""}
+        for frame in range(12)
+        for number, path in enumerate(paths)
+    ]
+    check_headers({"train": items, "val": [], "test": []})
+    assert caplog.records == []

@@ -148,7 +148,7 @@ def test_a_damaged_cache_is_made_anew(folder, tmp_path, content):
     cache.write_bytes(content)
     assert index_dicom(folder, cache=cache) == index_dicom(folder, cache=False)
     with sqlite3.connect(cache) as connection:
-        assert connection.execute("SELECT count(*) FROM files").fetchone() == (6,)
+        assert connection.execute("SELECT count(*) FROM entries").fetchone() == (6,)
 
 
 def test_a_cache_of_another_version_is_made_anew(folder, tmp_path, headers_read):
@@ -181,7 +181,7 @@ def test_two_processes_may_share_a_cache(kit, folder, tmp_path):
     assert len(results[0]) == 63
     with sqlite3.connect(tmp_path / "index.sqlite") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("SELECT count(*) FROM files").fetchone() == (66,)
+        assert connection.execute("SELECT count(*) FROM entries").fetchone() == (66,)
 
 
 def test_many_files_are_remembered_without_being_asked(folder, tmp_path, monkeypatch, headers_read):

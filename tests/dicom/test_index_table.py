@@ -3,12 +3,16 @@
 import os
 import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetal_monai.dicom import IndexEntry, index_dicom
+from fetal_monai.dicom import IndexEntry, index, index_dicom
 from fetal_monai.dicom.folder_listing import ListedFiles
+from fetal_monai.dicom.index_cache import open_cache
 from fetal_monai.dicom.index_entry import EntryTable
 from fetal_monai.utils.packed_strings import PackedStrings
 
@@ -57,6 +61,7 @@ def test_the_table_says_what_a_dictionary_would(rows):
     assert dict(table) == {entry.sop_instance_uid: entry for entry in kept}
     assert list(table) == [entry.sop_instance_uid for entry in kept]
     assert list(table.values()) == kept
+    assert list(table.items()) == [(entry.sop_instance_uid, entry) for entry in kept]
     assert len(table) == len(kept)
     assert table.duplicates == tuple(entry.path for entry, _ in given_ if entry not in kept)
     assert "1.9" not in table
@@ -84,18 +89,22 @@ def test_an_entry_takes_a_hundred_bytes_beside_its_names():
     assert most / len(table) < 18 + 13 + 130
 
 
-def test_files_whose_names_are_no_utf8_are_indexed_and_remembered(kit, tmp_path):
+def test_files_whose_names_are_no_utf8_are_indexed_and_remembered(kit, tmp_path, monkeypatch):
     folder = tmp_path / "study"
     folder.mkdir()
-    name = os.path.join(os.fsencode(folder), "Müller.dcm".encode("latin-1"))  # noqa: PTH118  # bytes
-    os.rename(kit.write(folder / "a.dcm", kit.frames(1), elements={"SOPInstanceUID": "1.2.3"}), name)  # noqa: PTH104
-    first = index_dicom(folder, cache=tmp_path / "index.sqlite")
-    assert os.fsencode(first["1.2.3"].path) == name
-    assert index_dicom(folder, cache=tmp_path / "index.sqlite") == first
+    kit.write(folder / "a.dcm", kit.frames(1), elements={"SOPInstanceUID": "1.2.3"})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    latin = tmp_path / os.fsdecode("Müller".encode("latin-1"))
+    folder.rename(latin)
+    (latin / "a.dcm").rename(latin / f"{latin.name}.dcm")
+    first = index_dicom(latin, cache=True)
+    assert first["1.2.3"].path == str(latin / f"{latin.name}.dcm")
+    assert index_dicom(latin, cache=True) == first
 
 
 def test_what_is_gone_is_forgotten_also_from_an_empty_folder(kit, tmp_path, monkeypatch):
-    monkeypatch.setattr("fetal_monai.dicom.index._BATCH", 2)
+    monkeypatch.setattr("fetal_monai.dicom.index._OF_A_THREAD", 2)
+    monkeypatch.setattr("fetal_monai.dicom.index._BATCH", 3)
     folder = tmp_path / "study"
     folder.mkdir()
     for number in range(7):
@@ -107,7 +116,68 @@ def test_what_is_gone_is_forgotten_also_from_an_empty_folder(kit, tmp_path, monk
             if file.stem not in left:
                 file.unlink()
         assert list(index_dicom(folder, cache=cache)) == [f"1.2.{stem}" for stem in left]
-        from fetal_monai.dicom.index_cache import open_cache  # noqa: PLC0415
-
         with open_cache(folder, cache) as memory:
-            assert memory.count() == len(left)
+            assert [Path(path).stem for path, _ in memory.stamps()] == list(left)
+
+
+def test_a_file_from_the_far_future_is_indexed(kit, tmp_path):
+    os.utime(kit.write(tmp_path / "a.dcm", kit.frames(1), elements={"SOPInstanceUID": "1.2.3"}), (10**10, 10**10))
+    assert list(index_dicom(tmp_path, cache=tmp_path / ".index")) == ["1.2.3"]
+    assert list(index_dicom(tmp_path, cache=tmp_path / ".index")) == ["1.2.3"]
+
+
+def test_an_index_that_is_interrupted_reads_no_further_and_remembers(kit, tmp_path, monkeypatch):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    first = kit.write(folder / "000.dcm", kit.frames(1))
+    for number in range(1, 400):
+        os.link(first, folder / f"{number:03d}.dcm")
+    read = []
+    original = index.index_file
+    monkeypatch.setattr(index, "index_file", lambda path, **more: read.append(path) or original(path, **more))
+
+    def interrupted(entries):
+        next(iter(entries))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "EntryTable", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index_dicom(folder, cache=tmp_path / "index.sqlite", workers=2)
+    assert len(read) <= 17 * 8
+    with open_cache(folder, tmp_path / "index.sqlite") as memory:
+        assert 0 < len(list(memory.stamps())) <= len(read)
+
+
+def test_many_fresh_files_are_read_by_processes_whatever_is_remembered(kit, tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "MANY", 3)
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for number in range(4):
+        kit.write(folder / f"{number}.dcm", kit.frames(1), elements={"SOPInstanceUID": f"1.2.{number}"})
+
+    class Counting(ThreadPoolExecutor):
+        asked = 0
+
+        def submit(self, function, /, *args, **more):
+            self.asked += 1
+            return super().submit(function, *args, **more)
+
+    with Counting(1) as pool:
+        for touched, asked in ((4, 1), (0, 1), (4, 2), (2, 2)):
+            for number in range(touched):
+                os.utime(folder / f"{number}.dcm", ns=(asked, asked * 7 + touched))
+            index_dicom(folder, cache=tmp_path / "index.sqlite", pool=pool)
+            assert pool.asked == asked
+
+
+def test_a_cache_that_is_damaged_in_the_middle_is_made_anew(kit, tmp_path):
+    folder, cache = tmp_path / "study", tmp_path / "index.sqlite"
+    folder.mkdir()
+    first = kit.write(folder / "0.dcm", kit.frames(1))
+    for number in range(1, 300):
+        os.link(first, folder / f"{number}.dcm")
+    found = index_dicom(folder, cache=cache)
+    content = bytearray(cache.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 8192] = b"\xa5" * 8192
+    cache.write_bytes(content)
+    assert index_dicom(folder, cache=cache) == found

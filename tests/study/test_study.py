@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from clips import textured, write_clip
+from fetal_monai.dicom import read_frame
 from fetal_monai.inference import Predictor
 from fetal_monai.inference.discover import find_images
 from fetal_monai.study.study import analyse_studies, group_studies, unreadable_frames
@@ -112,3 +113,24 @@ def test_a_caller_that_stops_early_leaves_no_thread(tmp_path, model_dir):
     next(looking)
     looking.close()
     assert not [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("decode")]
+
+
+def test_the_first_stills_are_drawn_while_they_are_decoded(tmp_path, model_dir, monkeypatch):
+    monkeypatch.setattr("fetal_monai.study.study.PICTURED_STILLS", 2)
+    for number in range(3):
+        still(tmp_path / f"{number}.dcm")
+    (tmp_path / "other").mkdir()
+    still(tmp_path / "other" / "9.dcm", StudyInstanceUID="1.9")
+    studies, _ = grouped(tmp_path)
+    drawn = []
+
+    def draw(pixels):
+        drawn.append(pixels.copy())
+        return pixels.tobytes()
+
+    first, other = analyse_studies(studies, Predictor(model_dir, device="cpu"), picture=draw)
+    assert len(drawn) == 3
+    assert list(first.pictures) == [str(tmp_path / f"{number}.dcm") for number in range(2)]
+    assert other.pictures == {str(tmp_path / "other/9.dcm"): read_frame(tmp_path / "other/9.dcm").tobytes()}
+    (plain, _) = analyse_studies(studies, Predictor(model_dir, device="cpu"))
+    assert plain.pictures == {}

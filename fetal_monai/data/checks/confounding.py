@@ -32,7 +32,7 @@ def device_by_class(images: ImageTable) -> list[Finding]:
     known = (names != "") & (classes != "")
     device, devices = pd.factorize(names[known], sort=True)
     label, labels = pd.factorize(classes[known])
-    patient, _ = pd.factorize(patients[known])
+    patient, _ = pd.factorize(patients[known], sort=True)
     if min(len(devices), len(labels)) < 2:
         return []
     measured = _cramers_v(device, label)

@@ -147,8 +147,9 @@ def _plan(
     counts = split_counts(table if "patient_id" in table else table.assign(patient_id=table["row"]))
     findings += absent_classes(counts)
     findings += _unlisted(lookup.index, paths)
-    found = _with_files(table, paths)
-    return _Plan(_rows(found), found["path"].nunique(), _examples(found), counts), findings
+    files = sorted(set(paths.values()))
+    found = _with_files(table, paths, files)
+    return _Plan(_rows(found, files), len(files), _examples(found, files), counts), findings
 
 
 def _files_at_fault(index: DicomIndex) -> list[Finding]:
@@ -188,27 +189,34 @@ def _all_images(index: DicomIndex) -> _Plan:
     return _Plan(map(Listed, images()), len(paths), {"": examples} if examples else {})
 
 
-def _with_files(table: pd.DataFrame, paths: dict[int, str]) -> pd.DataFrame:
-    """The rows that have a file, with its path and the frame as a number; empty columns in place of missing ones."""
+def _with_files(table: pd.DataFrame, paths: dict[int, str], files: Sequence[str]) -> pd.DataFrame:
+    """The rows that have a file, with its number and that of the frame; empty columns in place of missing ones.
+
+    Numbers, because a path need not be UTF-8, which pandas asks of text.
+    """
+    numbers = {path: number for number, path in enumerate(files)}
     found = table[table["row"].isin(paths)]
-    found = found.assign(path=found["row"].map(paths), frame=found["frame"].astype(int))
+    found = found.assign(file=[numbers[paths[row]] for row in found["row"]], frame=found["frame"].astype(int))
     return found.assign(**{name: "" for name in ("patient_id", "device") if name not in found})
 
 
-def _rows(found: pd.DataFrame) -> Iterator[Listed]:
+def _rows(found: pd.DataFrame, files: Sequence[str]) -> Iterator[Listed]:
     """The images of the rows in the order of their paths and frames."""
-    ordered = found.sort_values(["path", "frame"], kind="stable")
-    columns = ["path", "frame", "row", "split", "class", "patient_id", "device"]
-    return (Listed(FrameRef(path, frame), *facts) for path, frame, *facts in ordered[columns].itertuples(index=False))
+    ordered = found.sort_values(["file", "frame"], kind="stable")
+    columns = ["file", "frame", "row", "split", "class", "patient_id", "device"]
+    return (
+        Listed(FrameRef(files[file], frame), *facts) for file, frame, *facts in ordered[columns].itertuples(index=False)
+    )
 
 
-def _examples(found: pd.DataFrame) -> dict[str, list[FrameRef]]:
+def _examples(found: pd.DataFrame, files: Sequence[str]) -> dict[str, list[FrameRef]]:
     """The first image of each patient, evenly taken from all patients of a class."""
-    first = found[~found.duplicated(["class", "patient_id"]) | (found["patient_id"] == "")]
+    again = found.duplicated(["class", "patient_id"])
+    first = found[~again.where(found["patient_id"] != "", found.duplicated(["class", "file", "frame"]))]
     return {
         str(name): [
-            FrameRef(path, frame)
-            for path, frame in rows[["path", "frame"]].iloc[:: -(-len(rows) // EXAMPLES)].itertuples(index=False)
+            FrameRef(files[file], frame)
+            for file, frame in rows[["file", "frame"]].iloc[:: -(-len(rows) // EXAMPLES)].itertuples(index=False)
         ]
         for name, rows in first.groupby("class", sort=False)
     }

@@ -106,7 +106,7 @@ class ImageTable(Sequence[SeenImage]):
     """
 
     def __init__(self) -> None:
-        self._paths = PackedStrings()  # of files: images of one follow each other
+        self._paths = PackedStrings()  # of files; once where images of one follow each other
         self._numbers = array("i")  # file, frame, row of the table, height and width: five of each image
         self._words = {name: _Words() for name in (*_LISTED, *_FACTS)}
         self._digests = bytearray()
@@ -182,11 +182,11 @@ class ImageTable(Sequence[SeenImage]):
         return [header or table for header, table in zip(by_header, by_table, strict=True)]
 
     def patients(self) -> list[str]:
-        """`SeenImage.patient` of all images; where nothing is known, one for each file."""
+        """`SeenImage.patient` of all images; where nothing is known, the path of the file."""
         columns = (self.words("patient"), self.words("header_patient"), self.words("header_study"))
         files = self._numbers[0::5]
         return [
-            patient or header or study or f"file {file}"
+            patient or header or study or self._paths[file]
             for patient, header, study, file in zip(*columns, files, strict=True)
         ]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 
 from fetal_monai.data.checks.finding import Finding
 from fetal_monai.data.checks.image_table import DIGEST_BYTES, ImageTable, Listed
@@ -16,11 +17,11 @@ from fetal_monai.dicom import open_image
 from fetal_monai.dicom.index import MANY
 from fetal_monai.dicom.picture import Instance
 from fetal_monai.errors import DicomReadError
-from fetal_monai.utils.one_ahead import one_ahead
+from fetal_monai.utils.work_ahead import work_ahead
 
 WORKERS = 4
-_BATCH = 1024
-_CHUNK = 32
+_CHUNK = 32  # files that a process looks at at once
+_AHEAD = 32
 
 Progress = Callable[[int, int], None]
 """Called with the files that are done and their number."""
@@ -53,32 +54,31 @@ def see_images(
     findings: list[Finding] = []
     done = 0
     with ThreadPoolExecutor(WORKERS) as threads:
-        chosen = threads if pool is None or files < MANY else pool
-        begun = _begun(listed, chosen, partial(_see_file, pixels=pixels))
-        for batch in one_ahead(begun):
-            for group, results in batch:
-                for each, result in zip(group, results, strict=True):
+        chosen, chunk = (threads, 1) if pool is None or files < MANY else (pool, _CHUNK)
+        with closing(work_ahead(chosen, _tasks(listed, chunk, pixels), _AHEAD)) as looked:
+            for groups, results in looked:
+                for each, result in zip(chain(*groups), results, strict=True):
                     if isinstance(result, Finding):
                         findings.append(result)
                     else:
                         seen.add(each, *result)
-                done += 1
+                done += len(groups)
                 if progress is not None:
                     progress(done, files)
     return seen, findings
 
 
-def _begun(
-    listed: Iterable[Listed], pool: Executor, see: Callable[[list[Listed]], list[_Seen | Finding]]
-) -> Iterator[Iterator[tuple[list[Listed], list[_Seen | Finding]]]]:
-    """Yield files in batches, so that an interrupt need not wait for all: their images, and what is seen of them."""
-    grouped = (list(group) for _, group in groupby(listed, key=lambda each: each.image.path))
-    while some := list(islice(grouped, _BATCH)):
-        yield zip(some, pool.map(see, some, chunksize=_CHUNK), strict=True)
+def _tasks(
+    listed: Iterable[Listed], chunk: int, pixels: bool
+) -> Iterator[tuple[list[list[Listed]], Callable[[], list[_Seen | Finding]]]]:
+    """Yield some files at a time, each as its images, and how to look at them."""
+    files = (list(images) for _, images in groupby(listed, key=lambda each: each.image.path))
+    while some := list(islice(files, chunk)):
+        yield some, partial(_see_files, some, pixels)
 
 
-def _see_file(group: list[Listed], *, pixels: bool) -> list[_Seen | Finding]:
-    return list(_see(group, pixels))
+def _see_files(files: list[list[Listed]], pixels: bool) -> list[_Seen | Finding]:
+    return [found for images in files for found in _see(images, pixels)]
 
 
 def _see(group: list[Listed], pixels: bool) -> Iterator[_Seen | Finding]:
