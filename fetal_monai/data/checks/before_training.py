@@ -44,7 +44,7 @@ def check_headers(datalists: Mapping[str, Iterable[Mapping[str, Any]]], *, allow
     with ThreadPoolExecutor(WORKERS) as pool:
         facts = {path: found for path, found in zip(paths, pool.map(_facts, paths), strict=True) if found is not None}
     seen = ImageTable()
-    for each in sorted(listed, key=lambda each: (each.image.path, each.image.frame)):
+    for each in sorted(listed, key=lambda each: (each.image.path, each.image.frame)):  # a path is kept once
         if each.image.path in facts:
             seen.add(each, facts[each.image.path])
     leaks = header_leaks(seen)
