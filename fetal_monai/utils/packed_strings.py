@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from typing import overload
+from collections.abc import Iterable
+
+from fetal_monai.utils.lazy_sequence import LazySequence
 
 
-class PackedStrings(Sequence[str]):
+class PackedStrings(LazySequence[str]):
     """A list of strings that only grows. A `str` costs fifty bytes beside its letters, here it is eight.
 
     Args:
@@ -38,16 +39,5 @@ class PackedStrings(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(f"there is no string {index} among {len(self)}")
+    def _make(self, position: int) -> str:
         return self._bytes[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogatepass")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fetal_monai.data.checks.perceptual_hash import Look
 from fetal_monai.data.file_facts import FileFacts
 from fetal_monai.dicom import FrameRef
+from fetal_monai.utils.lazy_sequence import LazySequence
 from fetal_monai.utils.packed_strings import PackedStrings
 
 DIGEST_BYTES = 16
@@ -98,7 +99,7 @@ _LISTED: tuple[Word, ...] = ("split", "label", "patient", "device")
 _FACTS: tuple[Word, ...] = ("header_patient", "header_study", "header_device")
 
 
-class ImageTable(Sequence[SeenImage]):
+class ImageTable(LazySequence[SeenImage]):
     """Images, each made as it is asked for: a hundred bytes an image and its path. What is about all asks for columns.
 
     Attributes:
@@ -136,16 +137,7 @@ class ImageTable(Sequence[SeenImage]):
     def __len__(self) -> int:
         return len(self._digests) // DIGEST_BYTES
 
-    @overload
-    def __getitem__(self, index: int) -> SeenImage: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[SeenImage]: ...
-
-    def __getitem__(self, index: int | slice) -> SeenImage | list[SeenImage]:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
-        position = range(len(self))[index]
+    def _make(self, position: int) -> SeenImage:
         file, frame, row, height, width = self._numbers[5 * position : 5 * position + 5]
         path = self._paths[file]
         listed = Listed(FrameRef(path, frame), row, *(self._words[name][position] for name in _LISTED))
