@@ -104,7 +104,8 @@ def _bare(name: str) -> str:
 
 def _check_frame(entry: IndexEntry, frame: int) -> None:
     if entry.frames == 0:
-        raise LookupError(f"{entry.path} has no image; remove the row")
+        kind = f"DICOM of modality {entry.modality or 'unknown'}"
+        raise LookupError(f"{entry.path} ({kind}) has no image; copy it again if it is cut off, else remove the row")
     if entry.frames == 1 and frame > 0:
         raise LookupError(f"frame {frame} is out of range: {entry.path} is a still; use frame -1")
     if entry.frames > 1 and frame == STILL:

@@ -104,6 +104,16 @@ def test_a_wrong_value_is_reported_with_its_row(phantom, table, class_names, tmp
     assert any(problem.startswith("row 7: ") and message in problem for problem in problems), problems
 
 
+def test_an_instance_that_ends_before_its_pixels_is_to_be_copied_again(phantom, table, class_names, tmp_path):
+    shutil.copytree(phantom / "dicom", tmp_path / "dicom")
+    name = table.loc[5, "SOPInstanceUID"]
+    path = tmp_path / "dicom" / f"{name}.dcm"
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\xe0\x7f\x10\x00")])
+    (problem,) = problems_of(table, tmp_path, class_names, tmp_path)
+    assert problem.startswith(f"row 7: {path} (DICOM of modality US) has no image; copy it again if it is cut off")
+
+
 def test_uids_that_became_one_number_are_not_taken_for_one_image(phantom, table, class_names, tmp_path):
     table.loc[[3, 4], "SOPInstanceUID"] = "1.2E+30"
     problems = problems_of(table, phantom, class_names, tmp_path)
