@@ -15,7 +15,7 @@ RUN          := $(BIN)/fetal-monai run
 DEMO_FOLDERS := --dataset_dir $(DEMO)/data --ckpt_dir $(DEMO)/model --output_dir $(DEMO)/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo label deploy test lint fast slow docs wheel lock clean
+.PHONY: help install demo label deploy test lint fast thorough slow docs wheel lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,7 @@ $(DEPLOY)/.ready: $(READY) $(DEPLOY_PINS)
 	  --requirement $(DEPLOY_PINS)
 	@touch $@
 
-test: lint fast ## Lint, types and the fast tests with coverage (about 15 minutes on two cores)
+test: lint fast ## Lint, types and the fast tests with coverage (under eight minutes on two cores)
 
 lint: install ## Style, the plan of the house (pyproject.toml) and types
 	$(BIN)/ruff check .
@@ -73,9 +73,16 @@ lint: install ## Style, the plan of the house (pyproject.toml) and types
 # skipped.
 ABSENT = $(if $(wildcard $(VENV)/.label-ready),,fetal_monai/apps/label/*,)$(if $(wildcard $(DEPLOY)/.ready),,fetal_monai/apps/deploy/*,)
 
+PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout-method=thread --cov --cov-report=
+COVERED = $(BIN)/python -m coverage report --skip-covered --omit='$(ABSENT)tests/*' --fail-under
+
 fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeout-method=thread --cov --cov-report=
-	$(BIN)/python -m coverage report --skip-covered --fail-under=90 --omit='$(ABSENT)tests/*'
+	$(PYTEST)
+	$(COVERED)=85
+
+thorough: fast ## After the fast tests: trainings, servers, browsers, engines, this site (about 15 minutes in all)
+	$(PYTEST) --cov-append -m 'thorough and not slow'
+	$(COVERED)=90
 
 slow: install ## The tests that take minutes: the default network, exports of the whole family, the wheel in an empty environment
 	$(BIN)/python -m pytest -m slow

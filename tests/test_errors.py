@@ -50,6 +50,7 @@ def test_a_foreign_error_stays_foreign():
     assert find_user_error(ValueError("fetal_monai is in the text, but this is no error of ours")) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
 

@@ -18,6 +18,8 @@ from fetal_monai.utils import notices
 from fetal_monai.utils.notices import quiet_known_notices
 from fetal_monai.utils.settings import refuse_wrong_settings
 
+pytestmark = pytest.mark.thorough
+
 OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceback|\w+Warning\b")
 
 

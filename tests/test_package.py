@@ -96,6 +96,7 @@ def test_the_bundle_travels_inside_the_wheel(wheel, tmp_path):
     assert inside == {p.relative_to(copy).as_posix(): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
 
 
+@pytest.mark.thorough
 def test_what_is_installed_predicts_without_a_model_being_named(wheel, phantom, tmp_path):
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:

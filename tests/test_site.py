@@ -13,6 +13,8 @@ import pytest
 
 from browser import open_chromium
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("material", reason="mkdocs-material is not installed")
 pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed")
 

@@ -22,6 +22,8 @@ from fetal_monai.apps.deploy import __main__ as command
 from fetal_monai.inference import Predictor
 from fetal_monai.results.folder import read_schema
 
+pytestmark = pytest.mark.thorough
+
 SDK = "monai-deploy-app-sdk"
 ENVIRONMENT = ".venv-deploy"
 

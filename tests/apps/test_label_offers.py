@@ -14,6 +14,8 @@ from scipy.stats import entropy
 from fetal_monai.dicom import FrameRef
 from fetal_monai.inference import Predictor
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("monailabel")
 requests = pytest.importorskip("requests")
 PATIENCE_S = 240

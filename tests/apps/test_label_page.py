@@ -11,6 +11,8 @@ import pytest
 from browser import open_chromium
 from fetal_monai.data import load_datalists
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("monailabel")
 requests = pytest.importorskip("requests")
 PATIENCE_MS = 120_000

@@ -247,6 +247,7 @@ def test_a_network_of_one_branch_is_not_asked_whether_branches_disagree(label_mo
         app.next_sample({"strategy": "disagreement"})
 
 
+@pytest.mark.thorough
 def test_an_archive_that_cannot_be_reached_is_told_without_a_traceback(label_model, root, tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

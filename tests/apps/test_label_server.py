@@ -21,6 +21,8 @@ from fetal_monai.dicom import FrameRef
 from fetal_monai.inference import Predictor
 from fetal_monai.study.clip import analyse_clip
 
+pytestmark = pytest.mark.thorough
+
 pytest.importorskip("monailabel")
 requests = pytest.importorskip("requests")
 MODEL = "fetal_planes"

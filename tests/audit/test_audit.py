@@ -144,6 +144,7 @@ def test_it_is_json(items):
     assert said["answers"][0]["verdict"] == "found"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_the_page(items, tmp_path, chromium, scheme, width):
     audit = audit_model(seen_by(items, "<b>A</b>", "B"), BANNER)

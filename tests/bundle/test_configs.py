@@ -163,6 +163,7 @@ def test_the_torchscript_export_is_the_network(root: Path, tiny: Path, trained, 
         torch.testing.assert_close(exported(image), network(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_onnx_export_is_the_network(root: Path, tiny: Path, trained, tmp_path):
     weights, network = trained
     onnx_export(

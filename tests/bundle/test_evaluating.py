@@ -13,6 +13,8 @@ import pytest
 from fetal_monai.dicom import FrameRef, index_dicom
 from fetal_monai.inference import Predictor
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def averaged(start, tmp_path_factory) -> Path:

@@ -18,6 +18,8 @@ from fetal_monai.errors import FetalMonaiError
 from fetal_monai.model import read_facts
 from fetal_monai.utils.serialization import rebuild
 
+pytestmark = pytest.mark.thorough
+
 SMALL = """
 max_epochs: 1
 batch_size: 8

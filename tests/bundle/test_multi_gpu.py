@@ -24,6 +24,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fetal_monai.metrics.prediction_table import Predictions
 
+pytestmark = pytest.mark.thorough
+
 PATIENCE_S = 180
 NETWORK = """
 augmentation: []

@@ -9,6 +9,8 @@ import pytest
 from fetal_monai.data.importers import import_dataset
 from made_archives import picture, write_folder
 
+pytestmark = pytest.mark.thorough
+
 OPTIONS = {"patient_pattern": r"(p\d+)", "test_fraction": 0.25, "val_fraction": 0.25}
 
 

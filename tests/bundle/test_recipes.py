@@ -15,6 +15,8 @@ from monai.data import DistributedWeightedRandomSampler
 from fetal_monai.losses import effective_number_weights
 from fetal_monai.model.folder import load_model
 
+pytestmark = pytest.mark.thorough
+
 RECIPES = (
     "recipes/auxiliary_heads.yaml",
     "recipes/backbone_learning_rate.yaml",

@@ -12,6 +12,8 @@ from monai.bundle import ConfigWorkflow
 
 from fetal_monai.errors import InputError, find_user_error
 
+pytestmark = pytest.mark.thorough
+
 # Of a schedule over one epoch, and what a run that goes on with it says when it has this option instead.
 OTHER_OPTIONS = [
     (

@@ -7,6 +7,8 @@ import pytest
 import torch
 from ignite.engine import Events
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def soft_csv(phantom, tmp_path):

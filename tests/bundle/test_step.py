@@ -12,6 +12,8 @@ from ignite.engine import Events
 
 from fetal_monai.errors import FetalMonaiError, find_user_error
 
+pytestmark = pytest.mark.thorough
+
 SGD = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.1}
 # BatchNorm at rest and nothing random, so that a batch is the sum of its parts.
 PLAIN = {

@@ -11,7 +11,10 @@ import pytest
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.tracking import prepare_tracking
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's own
+]
 for package in ("mlflow", "sqlalchemy", "alembic"):
     pytest.importorskip(package, reason="tracking needs the extra mlflow")
 telemetry = importlib.import_module("mlflow.telemetry")

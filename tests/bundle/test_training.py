@@ -22,6 +22,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from fetal_monai.errors import FetalMonaiError, InputError, find_user_error
 from fetal_monai.model.folder import load_model, load_weights
 
+pytestmark = pytest.mark.thorough
+
 PATIENCE_S = 180
 
 

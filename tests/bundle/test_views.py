@@ -18,6 +18,8 @@ from fetal_monai.inference import Predictor
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import write_facts
 
+pytestmark = pytest.mark.thorough
+
 SIDES = st.integers(2, 300)
 
 

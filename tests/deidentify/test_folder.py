@@ -55,6 +55,7 @@ def stack(path):
     return array if array.ndim == 4 else array[None]
 
 
+@pytest.mark.thorough
 def test_regions_are_identical_and_the_rest_is_plain(pairs):
     for before, after in pairs:
         header = pydicom.dcmread(after)

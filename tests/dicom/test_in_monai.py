@@ -63,6 +63,7 @@ def test_two_files_for_one_image_are_refused(still):
         load()({"image": [still, still]})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_data_loader_workers_collate_clips_and_stills(clip, still, method):
     if method == "fork" and sys.platform == "win32":

@@ -30,6 +30,7 @@ def clip(phantom):
     return next(entry for entry in index_dicom(phantom).values() if entry.frames > 1)
 
 
+@pytest.mark.thorough
 def test_gives_the_numbers_of_evaluation(root, model_dir, model_overlay, phantom, tmp_path, class_names):
     folder = shutil.copytree(model_dir, tmp_path / "model")
     configs = [root / "bundle/configs/train.yaml", model_overlay, root / "bundle/configs/evaluate.yaml"]

@@ -141,6 +141,7 @@ def coverage(repeats, patients, names):
     return {name: count / repeats for name, count in inside.items()}
 
 
+@pytest.mark.thorough
 def test_intervals_cover_what_they_promise():
     names = ["accuracy", "balanced_accuracy", "macro_f1", MACRO_F1_OF_COMMON, "cohen_kappa", "brier", "nll"]
     for name, share in coverage(300, 80, names).items():

@@ -167,6 +167,7 @@ def test_annotations_of_other_classes_are_told_with_those_it_has(phantom, releas
         assert text in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_evaluating_it_leaves_it_as_it_is(root, released, phantom, tmp_path):
     facts = read_facts(released)
     table = pd.read_csv(phantom / "annotations.csv", dtype=str)

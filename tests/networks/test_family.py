@@ -76,6 +76,7 @@ def test_forward_at_native_views(name, overlay, randomise):
     assert torch.isfinite(logits).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", every_network({"lite0_lite0"}))
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_export_parity(name, overlay, randomise, tmp_path):

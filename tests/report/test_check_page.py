@@ -27,6 +27,7 @@ def report(phantom):
     return DataReport(said.images, True, said.counts, [*made_up, *said.findings], said.examples)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_it_shows_what_was_found(report, tmp_path, chromium, scheme, width):
     path = write_check_page(report, tmp_path / "check.html")

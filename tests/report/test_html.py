@@ -89,6 +89,7 @@ def test_a_section_of_ones_own_is_shown_as_text_and_one_that_fails_costs_nobody_
     assert "bad failed and is left out" in caplog.text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 375)])
 def test_in_a_browser(report, chromium, scheme, width):
     path, found = report

@@ -14,6 +14,8 @@ from monai.bundle import ConfigWorkflow
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import write_facts
 
+pytestmark = pytest.mark.thorough
+
 NETWORK = {
     "_target_": "fetal_monai.networks.DualBranchClassifier",
     "num_classes": "@num_classes",

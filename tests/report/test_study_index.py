@@ -13,6 +13,7 @@ INDEX = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), SIZES)
 def test_the_index_sorts_and_leads_to_the_studies(tmp_path, chromium, scheme, width):
     failures = [ReadFailure("/x/<b>.dcm", "/x/<b>.dcm: it is damaged; export it again")]

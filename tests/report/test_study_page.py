@@ -98,6 +98,7 @@ def test_a_name_that_is_no_utf8_costs_nobody_the_page(study, checklist, tmp_path
     assert "b\\udcff.bin" in write_study_page(strange, checklist, tmp_path / "study.html").read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), SIZES)
 def test_anybody_can_use_it(page_file, chromium, scheme, width):
     # The page's own policy forbids foreign scripts; axe goes into a context that may bypass it.
@@ -110,6 +111,7 @@ def test_anybody_can_use_it(page_file, chromium, scheme, width):
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.thorough
 def test_the_checklist_tells_what_it_knows(page_file, chromium, checklist):
     with opened(chromium, page_file) as page:
         assert page.title().startswith("Study <script>alert(1)</script>")
@@ -131,6 +133,7 @@ def test_the_checklist_tells_what_it_knows(page_file, chromium, checklist):
         assert "Unlike the training images" in page.locator("#stills .tile.doubtful").first.inner_text()
 
 
+@pytest.mark.thorough
 def test_what_spoke_for_an_image_is_shown_on_demand(page_file, chromium):
     with opened(chromium, page_file) as page:
         assert not page.locator(".explanation").first.is_visible()
@@ -162,6 +165,7 @@ def test_only_the_best_images_are_explained_and_nothing_is_shown_where_nothing_s
     assert 'class="explanation"' not in text
 
 
+@pytest.mark.thorough
 def test_keys_and_clicks_move_along_a_clip_and_change_the_picture(page_file, study, chromium):
     clip = study.clips[0]
     last = clip.frames - 1
@@ -212,6 +216,7 @@ def test_keys_and_clicks_move_along_a_clip_and_change_the_picture(page_file, stu
         assert page.get_by_role("slider").nth(1).get_attribute("aria-valuetext").startswith("Frame 1;")
 
 
+@pytest.mark.thorough
 def test_the_picture_is_that_of_the_frame(page_file, study, chromium):
     clip = study.clips[0]
     wanted = (clip.source, 2, study_page.PASSING)
@@ -224,6 +229,7 @@ def test_the_picture_is_that_of_the_frame(page_file, study, chromium):
         assert page.locator("#clip-0 .screen img").get_attribute("src") == picture
 
 
+@pytest.mark.thorough
 def test_ten_thousand_frames_still_give_a_page_of_some_megabytes(
     entries, study, checklist, tmp_path, monkeypatch, chromium
 ):
@@ -252,6 +258,7 @@ def test_ten_thousand_frames_still_give_a_page_of_some_megabytes(
         assert "the nearest that this page holds" in page.locator("#clip-0 .screen figcaption").inner_text()
 
 
+@pytest.mark.thorough
 def test_a_study_of_nothing_has_a_page(tmp_path, chromium):
     empty = Study(StudyFiles("empty", None), PLANES, IDENTITY, (), ())
     items = (ProtocolItem("femur", "Femur", ("Femur", "Stomach")),)

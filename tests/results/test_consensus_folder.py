@@ -101,6 +101,7 @@ def chromium():
         yield browser
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), SIZES)
 def test_the_page_is_for_everybody(made, chromium, scheme, width):
     rows = read(made / "disagreements.csv")
@@ -125,6 +126,7 @@ def test_the_page_is_for_everybody(made, chromium, scheme, width):
         assert HOSTILE.replace("/", "") in page.locator("#experts").inner_text()
 
 
+@pytest.mark.thorough
 def test_what_has_no_picture_says_why(experts, phantom, chromium, tmp_path):
     found = find_consensus(read_votes(experts), "one-coin")
     few = tmp_path / "few"
@@ -145,6 +147,7 @@ def test_what_has_no_picture_says_why(experts, phantom, chromium, tmp_path):
         assert page.locator("img, .no-picture").count() == 0
 
 
+@pytest.mark.thorough
 def test_undecided_images_and_full_agreement_are_shown_as_such(chromium, tmp_path):
     votes, _ = simulate([confusion(3, 0.9)] * 2, 40, 0)
     found = find_consensus(votes, "majority")

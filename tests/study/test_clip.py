@@ -44,6 +44,7 @@ def test_segments_are_where_they_were_put(still_clip):
     ]
 
 
+@pytest.mark.thorough
 @given(st.lists(st.tuples(st.sampled_from(["Abdomen", "Femur"]), st.integers(12, 40), st.integers(10, 25)), max_size=4))
 def test_few_looks_find_what_all_frames_find(still_clip, parts):
     rows = script((None, 20), *(piece for plane, held, pause in parts for piece in ((plane, held), (None, pause))))

@@ -38,6 +38,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.thorough
 def test_a_thousand_silent_connections_are_outlasted(start, tmp_path):
     node = start(limits=NodeLimits(reserve_bytes=1, request_seconds=3))
     command = [sys.executable, "-c", FLOOD, str(node.port)]

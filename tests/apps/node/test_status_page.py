@@ -9,6 +9,8 @@ import pytest
 from browser import violations
 from node_status import FAILED, HOSTILE, SENT, status
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["status"]
 
 

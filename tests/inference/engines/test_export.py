@@ -17,6 +17,8 @@ from fetal_monai.inference import Predictor
 from fetal_monai.inference.engines import export
 from fetal_monai.inference.engines.openvino_engine import convert
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def model(evaluated_model, tmp_path):
