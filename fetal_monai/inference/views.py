@@ -11,9 +11,29 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from numpy.typing import NDArray
 
+from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed
 from fetal_monai.utils.untracked import untracked
 
 Views = dict[str, torch.Tensor]
+_OF_PIXELS_ALONE = (ResizeFramed, MaskBannerd, DualResolutiond)
+
+
+def needs_metadata(preprocessing: Compose) -> bool:
+    """Whether a model's transforms may look at more than pixels, such as the scanner's regions.
+
+    Carrying metadata along takes as long as resizing a small frame, and only one thread at a time can do it.
+
+    Args:
+        preprocessing: of the model folder.
+
+    Returns:
+        False where each transform is known to take pixels and nothing else.
+
+    Example:
+        >>> needs_metadata(Compose([DualResolutiond("image", detailed_size=(6, 8), shallow_size=(2, 2))]))
+        False
+    """
+    return any(type(transform) not in _OF_PIXELS_ALONE for transform in preprocessing.transforms)
 
 
 def loaded_image(pixels: torch.Tensor, meta: Mapping[str, Any] | None = None) -> torch.Tensor:
@@ -41,7 +61,6 @@ def prepare(preprocessing: Compose, image: torch.Tensor) -> Views:
         `image` and, for two branches, `image_shallow`: plain float32 tensors (3, h, w).
 
     Example:
-        >>> from fetal_monai.transforms import DualResolutiond
         >>> preprocessing = Compose([DualResolutiond("image", detailed_size=(6, 8), shallow_size=(2, 2))])
         >>> views = prepare(preprocessing, loaded_image(torch.zeros(3, 9, 12, dtype=torch.uint8)))
         >>> {name: tuple(view.shape) for name, view in views.items()}

@@ -55,7 +55,8 @@ def thumbnail(image: NDArray[np.uint8], width: int = THUMBNAIL_WIDTH) -> NDArray
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image, scale = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), dtype=np.uint8), 2 * scale
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    way = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR  # four neighbours cover what one pixel shrinks from
+    return np.asarray(cv2.resize(image, size, interpolation=way), dtype=np.uint8)
 
 
 def jpeg(image: NDArray[np.uint8]) -> bytes:
