@@ -7,7 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from fetal_monai.inference.views import Views, loaded_image, needs_metadata, pre
 from fetal_monai.model.decisions import read_decisions
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
+from fetal_monai.utils.work_ahead import work_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Predictor:
 
     The numbers are those of `python -m monai.bundle run evaluating` in float32 on the same images. Calibration,
     abstention, conformal sets and out-of-distribution scores apply as far as the model folder holds them
-    (see `fetal_monai.model.decisions`). Threads may share it: they take turns at the network.
+    (see `fetal_monai.model.decisions`). Threads may share it: they take turns at the network, or at its lanes.
 
     Args:
         model_dir: the model folder: `model.pt`, `model.json`, and what evaluation adds. None takes the model that comes
@@ -52,6 +55,8 @@ class Predictor:
         workers: threads that decode and prepare images while the network works.
         engine: what runs the network, one of `fetal_monai.inference.engines.choose.ENGINES`. `auto`, on a CPU, is the
             fastest that is installed and computes what PyTorch does in float32; see docs/engines.md.
+        throughput: many images a second rather than each of them soon, for who brings many: OpenVINO then works on as
+            many batches at once as PyTorch has threads. The other engines know no difference.
 
     Attributes:
         class_names: the C classes, in the order of the probabilities.
@@ -83,6 +88,7 @@ class Predictor:
         *,
         workers: int = 2,
         engine: str = "auto",
+        throughput: bool = False,
     ) -> None:
         if (batch_size is not None and batch_size < 1) or workers < 1:
             raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
@@ -95,7 +101,7 @@ class Predictor:
         self.class_names = tuple(self.facts.class_names)
         identity = model_identity(self.facts, Path(model_dir, WEIGHTS_FILE))
         self.decisions = read_decisions(model_dir, self.class_names, identity.weights_sha256)
-        model = EngineModel(Path(model_dir), self.network, self.preprocessing, identity, self.class_names)
+        model = EngineModel(Path(model_dir), self.network, self.preprocessing, identity, self.class_names, throughput)
         self.engine = choose_engine(engine, model, self.device, features=self.decisions.ood is not None)
         self.identity = replace(identity, engine=self.engine.name)
         self._needs_metadata = needs_metadata(self.preprocessing)
@@ -120,8 +126,19 @@ class Predictor:
         Raises:
             TypeError: for an input of any other type.
         """
-        for items in self._batches(inputs, measure):
-            yield from self._classified(items)
+        batches = self._batches(inputs, measure)
+        lanes = self.engine.lanes
+        if lanes == 1:
+            for items in batches:
+                yield from self._classified(items)
+            return
+        tasks = ((None, partial(self._classified, items)) for items in batches)
+        with (
+            ThreadPoolExecutor(lanes, thread_name_prefix="classify") as pool,
+            closing(work_ahead(pool, tasks, lanes + 1)) as done,
+        ):
+            for _, found in done:
+                yield from found
 
     def look_inside(
         self, inputs: Input | Iterable[Input], function: Look
@@ -199,15 +216,14 @@ class Predictor:
         measured = None if measure is None else measure(frame)
         return replace(frame, pixels=_SEEN, meta={}, measured=measured), views
 
-    def _classified(self, items: list[tuple[Frame, Views] | ReadFailure]) -> Iterator[Prediction | ReadFailure]:
+    def _classified(self, items: list[tuple[Frame, Views] | ReadFailure]) -> list[Prediction | ReadFailure]:
         ready = [item for item in items if not isinstance(item, ReadFailure)]
         predictions = self._infer([frame for frame, _ in ready], [views for _, views in ready]) if ready else iter(())
-        for item in items:
-            yield item if isinstance(item, ReadFailure) else next(predictions)
+        return [item if isinstance(item, ReadFailure) else next(predictions) for item in items]
 
     def _infer(self, frames: list[Frame], views: list[Views]) -> Iterator[Prediction | ReadFailure]:
         batch = stack_views(views, self.device)
-        with self._turn:  # engines are for one thread at a time
+        with self._turn if self.engine.lanes == 1 else nullcontext():
             found, features = self.engine.forward(batch)
         logits, ood = found.double().cpu(), self.decisions.ood
         calibration = self.decisions.calibration

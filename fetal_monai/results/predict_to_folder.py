@@ -108,7 +108,7 @@ def predict_to_folder(
     predictor = (
         model_dir
         if isinstance(model_dir, Predictor)
-        else Predictor(model_dir, device, batch_size, workers=workers, engine=engine)
+        else Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
     )
     protocol = load_protocol(chosen.protocol, predictor.class_names)
     groups, unreadable = group_studies(found)

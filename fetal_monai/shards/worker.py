@@ -45,7 +45,7 @@ class PartClassifier:
         engine: str,
     ) -> None:
         self._out = Path(out)
-        self._predictor = Predictor(model_dir, device, batch_size, workers=workers, engine=engine)
+        self._predictor = Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do what Ray Data hands over.

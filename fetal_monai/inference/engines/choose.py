@@ -101,17 +101,20 @@ def _openvino(model: EngineModel, precision: Precision) -> Engine:
     path = stored_file(model, "openvino")
     if path.is_file():
         network, engine = _stored_openvino(path, model, OpenVinoEngine)
-        return engine if precision == "f32" else OpenVinoEngine(network, precision=precision)
-    engine = OpenVinoEngine(convert(model.network, view_shapes(model.preprocessing)), precision=precision)
+        if precision == "f32":
+            return engine
+    else:
+        network = convert(model.network, view_shapes(model.preprocessing))
+    engine = OpenVinoEngine(network, precision=precision, throughput=model.throughput)
     if precision == "f32":
         _must_agree(engine, model)
     return engine
 
 
-def _stored_openvino(path: Path, model: EngineModel, make: Callable[[Any], Engine]) -> tuple[Any, Engine]:
+def _stored_openvino(path: Path, model: EngineModel, make: Callable[..., Engine]) -> tuple[Any, Engine]:
     network, text = read_openvino(path)
     try:
-        engine = make(network)
+        engine = make(network, throughput=model.throughput)
     except RuntimeError as error:  # numbers that OpenVINO's own checks stumble over
         raise InputError(path, ["OpenVINO cannot run it: it is damaged; export the model again"]) from error
     check_record(read_record(text, path), path, model, engine)

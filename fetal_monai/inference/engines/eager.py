@@ -29,6 +29,7 @@ class EagerEngine:
     def __init__(self, network: torch.nn.Module, *, features: bool) -> None:
         self.network = network
         self.name = f"PyTorch {torch.__version__}, float32"
+        self.lanes = 1
         self._features = features
 
     @torch.inference_mode()

@@ -20,9 +20,11 @@ class Engine(Protocol):
 
     Attributes:
         name: what predictions record: the library, its version and the precision.
+        lanes: how many threads may be in `forward` at the same time.
     """
 
     name: str
+    lanes: int
 
     def forward(self, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Classify.
@@ -45,6 +47,7 @@ class EngineModel:
         preprocessing: from a decoded frame to the network's views.
         identity: what an exported file must belong to.
         class_names: the C classes, in the order of the logits.
+        throughput: where an engine has the choice, many images a second rather than each of them soon.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class EngineModel:
     preprocessing: Compose
     identity: ModelIdentity
     class_names: tuple[str, ...]
+    throughput: bool = False
 
 
 def installed(package: str) -> bool:

@@ -240,7 +240,7 @@ def _one_by_one(images: list[Views]) -> Iterator[list[torch.Tensor]]:
 class _TorchScript:
     """A TorchScript file as an engine, to check it; `Predictor` has no use for one."""
 
-    name = "TorchScript"
+    name, lanes = "TorchScript", 1
 
     def __init__(self, path: Path) -> None:
         extra = {TORCHSCRIPT_FILE: ""}

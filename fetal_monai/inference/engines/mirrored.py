@@ -36,7 +36,7 @@ class MirroredEngine:
     """
 
     def __init__(self, engine: Engine, network: torch.nn.Module) -> None:
-        self.name = engine.name
+        self.name, self.lanes = engine.name, engine.lanes
         self._engine = engine
         self._limit = averages_flips(network)
         head: Any = network.head

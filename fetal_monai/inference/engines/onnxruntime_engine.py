@@ -48,6 +48,7 @@ class OnnxRuntimeEngine:
             place = "model.onnx" if isinstance(model, bytes) else model
             raise InputError(place, ["it is no ONNX file, or it is damaged; export the model again"]) from error
         self.name = f"ONNX Runtime {onnxruntime.__version__}, {precision}"
+        self.lanes = 1
         self.record: str | None = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         self._inputs = [port.name for port in self._session.get_inputs()]
 
