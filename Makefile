@@ -76,7 +76,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --timeou
 COUNT  = $(if $(COVERAGE),--cov --cov-append --cov-report=)
 
 fast: install
-	rm -f .coverage
+	rm -f .coverage .coverage.*
 	$(PYTEST) $(COUNT)
 
 thorough: fast ## After the fast tests: trainings, servers, browsers, engines, this site (about 20 minutes in all)

@@ -123,7 +123,7 @@ def predict_dicomweb(where: Where, model: Path, out: Path, options: Options, run
     if not studies:
         typer.echo(f"{archive.url}: no study with ultrasound since {where.since:%Y-%m-%d}")
         return
-    predictor = Predictor(model, **running)
+    predictor = Predictor(model, **running, throughput=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)

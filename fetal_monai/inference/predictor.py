@@ -55,8 +55,9 @@ class Predictor:
         workers: threads that decode and prepare images while the network works.
         engine: what runs the network, one of `fetal_monai.inference.engines.choose.ENGINES`. `auto`, on a CPU, is the
             fastest that is installed and computes what PyTorch does in float32; see docs/engines.md.
-        throughput: many images a second rather than each of them soon, for who brings many: OpenVINO then works on as
-            many batches at once as PyTorch has threads. The other engines know no difference.
+        throughput: many images a second rather than each of them soon, for who brings many: OpenVINO then has
+            lanes, one for each of PyTorch's threads and four at most, each with a batch of its own. The other engines
+            know no difference.
 
     Attributes:
         class_names: the C classes, in the order of the probabilities.
@@ -116,7 +117,7 @@ class Predictor:
         Args:
             inputs: one or an iterable of: a `FrameRef`; the path of a DICOM file (all its frames) or of a PNG or JPEG
                 picture; a uint8 RGB array or tensor, (3, H, W) or (H, W, 3); a decoded `Frame`. It is consumed as
-                needed, a few batches ahead at most.
+                needed, a few batches ahead at most (with more lanes than one, four batches more than lanes).
             measure: called with each decoded frame in the thread that decodes; what it returns becomes
                 `Prediction.measured`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from fetal_monai.inference.engines.record import KEY
 from fetal_monai.utils.interrupts import interrupts_afterwards
 
 Precision = Literal["f32", "bf16"]
+_MOST_LANES = 4
+"""Batches at once; more threads share them, for each needs memory, and images that are decoded in time."""
 _NAMES = {"f32": "float32", "bf16": "bfloat16"}
 
 
@@ -49,7 +51,7 @@ class OpenVinoEngine:
         precision: of what is not quantised: "f32" computes in 32-bit floats; "bf16" faster and with 8 bits of mantissa,
             where the processor can.
         label: what predictions record of the precision, where that is the model's own.
-        throughput: a batch for each thread.
+        throughput: a batch for each thread, or for each few of more than four.
 
     Example:
         >>> from fetal_monai.networks import ResNetBackbone, SingleBranchClassifier
@@ -64,32 +66,31 @@ class OpenVinoEngine:
     ) -> None:
         openvino = import_openvino()
         threads = torch.get_num_threads()
-        self.lanes = threads if throughput else 1
+        self.lanes = min(threads, _MOST_LANES) if throughput else 1
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": self.lanes,
             "ENABLE_CPU_PINNING": False,  # the threads that decode need processors, too
         }
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
-        self._idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self.lanes):
-            self._idle.put(compiled.create_infer_request())
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._idle: SimpleQueue[Any] = SimpleQueue()  # requests, each with memory of its own for what it computes
         version = openvino.get_version().split("-")[0]
         self.name = f"OpenVINO {version}, {label or _NAMES[precision]}"
 
     def forward(self, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Classify; see `Engine.forward`. Threads beyond `lanes` wait.
+        """Classify; see `Engine.forward`.
 
         Args:
             batch: the views.
         """
-        request = self._idle.get()
         try:
-            found = request.infer([np.ascontiguousarray(view.numpy()) for view in batch])
-            logits, features = (torch.from_numpy(np.array(found[k])) for k in range(2))
-        finally:
-            self._idle.put(request)
+            request = self._idle.get_nowait()
+        except Empty:
+            request = self._compiled.create_infer_request()
+        found = request.infer([np.ascontiguousarray(view.numpy()) for view in batch], share_inputs=True)
+        logits, features = (torch.from_numpy(np.array(found[k])) for k in range(2))
+        self._idle.put(request)
         return logits, features
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,11 @@ import torch
 
 from fetal_monai.dicom import index_dicom
 from fetal_monai.inference import Predictor, ReadFailure
+from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.engines.engine import installed
+from fetal_monai.inference.engines.mirrored import MirroredEngine
+from fetal_monai.results import predict_to_folder
+from fetal_monai.study.study import analyse_studies, group_studies
 
 LANES = 3
 pytestmark = [pytest.mark.thorough, pytest.mark.skipif(not installed("openvino"), reason="the extra `engines`")]
@@ -25,11 +31,11 @@ def images(phantom):
 
 @pytest.fixture(scope="module")
 def make(model_dir):
-    def predictor(**options):
+    def predictor(**options: Any):
         threads = torch.get_num_threads()
         torch.set_num_threads(LANES)
         try:
-            return Predictor(model_dir, device="cpu", batch_size=2, **options)
+            return Predictor(options.pop("model", model_dir), device="cpu", batch_size=2, **options)
         finally:
             torch.set_num_threads(threads)
 
@@ -71,11 +77,12 @@ def test_as_many_batches_as_lanes_are_in_work_at_once(beside, images, monkeypatc
 
 
 def test_who_stops_early_leaves_no_thread_behind(beside, images):
-    before = threading.active_count()
-    found = beside.predict(itertools.cycle(images))
+    before, taken = threading.active_count(), itertools.count()
+    found = beside.predict(image for image in itertools.cycle(images) if next(taken) >= 0)
     assert next(found).source == images[0]
     found.close()
     assert threading.active_count() == before
+    assert next(taken) <= (LANES + 4) * beside.batch_size, "a few batches ahead at most"
 
 
 def test_what_goes_wrong_in_a_lane_is_raised(beside, images, monkeypatch):
@@ -85,6 +92,50 @@ def test_what_goes_wrong_in_a_lane_is_raised(beside, images, monkeypatch):
     monkeypatch.setattr(beside.engine, "forward", broken)
     with pytest.raises(MemoryError, match="no room"):
         list(beside.predict(images))
+
+
+def test_two_threads_share_them(beside, images):
+    expected = list(beside.predict(images))
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda _: list(beside.predict(images)), range(2)):
+            assert [item.source for item in found] == [item.source for item in expected]
+            for mine, theirs in zip(found, expected, strict=True):
+                if not isinstance(mine, ReadFailure):
+                    assert np.abs(mine.probabilities - theirs.probabilities).max() < 1e-6
+
+
+def test_images_in_doubt_are_averaged_in_each(make, images):
+    alone, beside = (make(model=None, engine="openvino", throughput=many) for many in (False, True))
+    assert isinstance(beside.engine, MirroredEngine)
+    for mine, theirs in zip(beside.predict(images), alone.predict(images), strict=True):
+        if not isinstance(mine, ReadFailure):
+            assert np.abs(mine.probabilities - theirs.probabilities).max() < 1e-5
+
+
+def test_a_study_with_a_clip_is_the_same(make, beside, phantom):
+    groups, _ = group_studies(find_images([phantom]))
+    with_clips = [files for files in groups if files.clips][:2]
+    assert with_clips
+    alone = make(engine="openvino")
+    for mine, theirs in zip(analyse_studies(with_clips, beside), analyse_studies(with_clips, alone), strict=True):
+        assert [item.source for item in mine.predictions] == [item.source for item in theirs.predictions]
+        assert [clip.segments for clip in mine.clips] == [clip.segments for clip in theirs.clips]
+        for one, other in zip(mine.predictions, theirs.predictions, strict=True):
+            assert np.abs(one.probabilities - other.probabilities).max() < 1e-6
+
+
+def test_many_files_are_predicted_in_lanes(make, model_dir, phantom, tmp_path, monkeypatch):
+    asked = []
+
+    class Watched(Predictor):
+        def __init__(self, *arguments, **options):
+            asked.append(options["throughput"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(predict_to_folder, "Predictor", Watched)
+    still = next(entry.path for entry in index_dicom(phantom).values() if entry.frames == 1)
+    predict_to_folder.predict_to_folder([still], model_dir, tmp_path / "out", engine="torch")
+    assert asked == [True]
 
 
 def test_pytorch_takes_one_batch_after_the_other(make):
