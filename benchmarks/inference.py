@@ -2,8 +2,9 @@
 
     python benchmarks/inference.py --out build/inference.json
 
-PyTorch comes twice: eager as a network is after `torch.load` (planes of channels, as the reference runs it), and with
-interleaved channels, which is how `Predictor` runs it and what the other engines are compared with.
+PyTorch comes twice, and the others are compared with both: eager as a network is after `torch.load` (planes of
+channels, as the reference runs it), and with interleaved channels, which is how `Predictor` runs it.
+
 The default network (EfficientNet-B0 at 224 and B6 at 528, random weights) and the released model. Engines take turns
 in every round, so that other work on the machine meets them all; the least of the rounds counts. With one thread it is
 processor time, which other work disturbs least, with more it is wall time: there, only an idle machine gives figures.

@@ -224,7 +224,7 @@ class Predictor:
 
     def _infer(self, frames: list[Frame], views: list[Views]) -> Iterator[Prediction | ReadFailure]:
         batch = stack_views(views, self.device)
-        with self._turn if self.engine.lanes == 1 else nullcontext():
+        with self._turn if self.engine.lanes == 1 else nullcontext():  # several lanes need no turns
             found, features = self.engine.forward(batch)
         logits, ood = found.double().cpu(), self.decisions.ood
         calibration = self.decisions.calibration

@@ -20,7 +20,7 @@ class Engine(Protocol):
 
     Attributes:
         name: what predictions record: the library, its version and the precision.
-        lanes: how many threads may be in `forward` at the same time.
+        lanes: batches that it works on at once. With one, `forward` is for one thread at a time, else for any number.
     """
 
     name: str

@@ -38,12 +38,8 @@ from fetal_monai.networks import (
 )
 from fetal_monai.networks.mirror_images import one_pass
 
-pytestmark = [
-    pytest.mark.thorough,
-    pytest.mark.skipif(
-        not (installed("openvino") and installed("onnxscript")), reason="the extras `engines` and `export`"
-    ),
-]
+INSTALLED = installed("openvino") and installed("onnxscript")
+pytestmark = [pytest.mark.thorough, pytest.mark.skipif(not INSTALLED, reason="the extras `engines` and `export`")]
 CLOSE = 1e-5
 PAIR = ("torch", "openvino")
 
