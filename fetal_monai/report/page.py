@@ -53,6 +53,7 @@ def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("fetal_monai.report"),
         autoescape=True,
+        auto_reload=False,  # else each page asks the disk whether templates have changed
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

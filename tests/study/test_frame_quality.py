@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clips import textured, write_clip
 from fetal_monai.dicom.regions import DataType, Region, SpatialFormat, regions_to_text
-from fetal_monai.study.frame_quality import grey_picture, measure_clip, sharpness
+from fetal_monai.study.frame_quality import WIDTH, grey_picture, measure_clip, sharpness
 
 PICTURE = cv2.GaussianBlur(textured(1, (120, 160))[0], (0, 0), 1.0)
 
@@ -29,6 +29,17 @@ def test_only_the_scanners_picture_counts():
     region = Region(SpatialFormat.TWO_D, DataType.TISSUE, 20, 10, 59, 39, 3, 3, 0.1, 0.1)
     assert (grey_picture(frame, {"regions": regions_to_text([region])}) == 255).all()
     assert grey_picture(frame, {}).shape == (100, 200)
+
+
+@pytest.mark.parametrize("width", [321, 380, 452, 453, 560, 700, 904, 906, 1136, 1500])
+def test_a_wide_picture_is_shrunk_as_by_means_over_areas(width):
+    noise = np.random.default_rng(width).integers(0, 256, (round(width * 0.75), width)).astype(np.uint8)
+    large = cv2.GaussianBlur(noise, (0, 0), width / 800)  # a resolution that does not depend on the screen's
+    found = grey_picture(np.stack([large] * 3), {})
+    means = cv2.resize(large, (WIDTH, round(large.shape[0] * WIDTH / width)), interpolation=cv2.INTER_AREA)
+    assert found.shape == means.shape
+    assert np.abs(found.astype(float) - means).mean() < 2.5
+    assert sharpness(found) == pytest.approx(sharpness(means), rel=0.1)
 
 
 def test_a_clip_frame_by_frame(tmp_path):
