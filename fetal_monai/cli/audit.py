@@ -53,7 +53,7 @@ def audit(
     from fetal_monai.report.summary import format_interval  # noqa: PLC0415
 
     folder = model_folder(model)
-    predictor = Predictor(folder, device)
+    predictor = Predictor(folder, device, throughput=True)
     table = annotations or data / "annotations.csv"
     items = load_datalists(table, data, predictor.class_names, splits=[split])[split]
     if has_learnt(read_facts(folder), items):

@@ -94,7 +94,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None, log_
     from fetal_monai.inference import Predictor  # noqa: PLC0415
     from fetal_monai.results.folder import JSON_FILE, REPORTS_FOLDER, results_folder  # noqa: PLC0415
 
-    predictor = Predictor(find_model(model_folder))
+    predictor = Predictor(find_model(model_folder), throughput=True)
     with results_folder(output_folder) as staging:
         FetalPlanesApp(input_folder=input_folder, output_folder=staging, predictor=predictor).run()
     content = json.loads((output_folder / JSON_FILE).read_text(encoding="utf-8"))

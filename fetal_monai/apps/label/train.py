@@ -252,7 +252,7 @@ def macro_f1(folder: Path, items: Sequence[tuple[FrameRef, str]]) -> float:
         FetalMonaiError: if a frame cannot be read.
     """
     predictions = []
-    for found in Predictor(folder).predict([reference for reference, _ in items]):
+    for found in Predictor(folder, throughput=True).predict([reference for reference, _ in items]):
         if isinstance(found, ReadFailure):
             raise FetalMonaiError(found.message)
         predictions.append(found.top)
