@@ -24,8 +24,9 @@ from tqdm import tqdm
 
 from fetal_monai.inference import Predictor
 from fetal_monai.study.checklist import Status, check
+from fetal_monai.study.grouping import StudyFiles
 from fetal_monai.study.protocol import Protocol, ProtocolItem
-from fetal_monai.study.study import Study, StudyFiles, analyse_studies
+from fetal_monai.study.study import Study, analyse_studies
 
 CLIP_FRAMES = 300
 OTHER = "Other"

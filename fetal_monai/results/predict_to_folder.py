@@ -17,8 +17,9 @@ from fetal_monai.report.pictures import still_jpeg
 from fetal_monai.report.study_explain import StudyExplainer
 from fetal_monai.results.folder import check_replaceable, results_folder
 from fetal_monai.results.study_folder import StudySummary, StudyWriter
+from fetal_monai.study.grouping import group_studies
 from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
-from fetal_monai.study.study import analyse_studies, group_studies
+from fetal_monai.study.study import analyse_studies
 
 EXPLAINED_STUDIES = 20
 """In a call of more studies than these, pages come without explanations unless they are asked for: they take time."""

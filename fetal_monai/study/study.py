@@ -1,52 +1,29 @@
-"""Studies: which files belong together, and what the model finds in them."""
+"""Studies: what the model finds in them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby, islice
-from pathlib import Path
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_monai.dicom import FrameRef, UltrasoundInstance
-from fetal_monai.dicom.picture import is_picture
+from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import DicomReadError
-from fetal_monai.inference.discover import FoundImages
 from fetal_monai.inference.inputs import Frame
 from fetal_monai.inference.prediction import ModelIdentity, Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.study.clip import Clip, analyse_clip
 from fetal_monai.study.frame_quality import grey_picture, sharpness
+from fetal_monai.study.grouping import StudyFiles
 
 Picture = Callable[[NDArray[np.uint8]], bytes]
 """Draws a decoded frame, (3, H, W) uint8 RGB, such as a small JPEG."""
 
 PICTURED_STILLS = 240
 """So many stills of a study have pictures at most: they take a few megabytes."""
-
-
-@dataclass(frozen=True)
-class StudyFiles:
-    """The files of one study of one patient.
-
-    Args:
-        name: what it is called where people read: its folder. It names no patient unless the folder does.
-        study_instance_uid: None for pictures and for DICOM files that name no study.
-        stills: files with one frame, and pictures.
-        clips: file -> number of frames.
-        passed_over: file -> why it is not looked at; those that lie in this study's folders.
-        warnings: what is odd about it.
-    """
-
-    name: str
-    study_instance_uid: str | None
-    stills: tuple[str, ...] = ()
-    clips: dict[str, int] = field(default_factory=dict)
-    passed_over: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,52 +52,6 @@ class Study:
     def predictions(self) -> list[Prediction]:
         """All of them: stills, then the classified frames of each clip."""
         return [*self.stills, *(found for clip in self.clips for found in clip.predictions.values())]
-
-
-def group_studies(found: FoundImages) -> tuple[list[StudyFiles], list[ReadFailure]]:
-    """Put files together that are of one study and one patient; pictures, and DICOM without a study, by their folder.
-
-    Args:
-        found: the images.
-
-    Returns:
-        Studies in the order of their first files, and the DICOM files whose header cannot be read.
-    """
-    groups: dict[tuple[str, str], StudyFiles] = {}
-    folders: dict[tuple[str, str], set[str]] = {}
-    patients: dict[str, set[str]] = {}
-    failures = list[ReadFailure]()
-    for path, frames in groupby(found.frames, key=lambda frame: frame.path):
-        count = sum(1 for _ in frames)
-        folder = str(Path(path).resolve().parent)
-        study = patient = ""
-        if not is_picture(path):
-            try:
-                with UltrasoundInstance(path) as instance:
-                    meta = instance.metadata(0)
-            except DicomReadError as error:
-                failures.append(ReadFailure(path, str(error)))
-                continue
-            study, patient = str(meta["StudyInstanceUID"]), str(meta["patient"])
-        key = (study or folder, patient)
-        if study:
-            patients.setdefault(study, set()).add(patient)
-        files = groups.get(key) or StudyFiles(Path(folder).name or "study", study or None)
-        groups[key] = (
-            replace(files, clips={**files.clips, path: count})
-            if count > 1
-            else replace(files, stills=(*files.stills, path))
-        )
-        folders.setdefault(key, set()).add(folder)
-    studies = []
-    for key, files in groups.items():
-        near = {
-            path: why for path, why in found.passed_over.items() if str(Path(path).resolve().parent) in folders[key]
-        }
-        several = len(patients.get(key[0], ()))
-        mixed = f"{several} patients have this StudyInstanceUID; their images are kept apart: look where they come from"
-        studies.append(replace(files, passed_over=near, warnings=(mixed,) if several > 1 else ()))
-    return studies, failures
 
 
 def analyse_studies(

@@ -16,8 +16,9 @@ from fetal_monai.report import study_page, study_pictures
 from fetal_monai.report.study_page import write_study_page
 from fetal_monai.report.study_pictures import MOST_PICTURES
 from fetal_monai.study.checklist import check
+from fetal_monai.study.grouping import StudyFiles
 from fetal_monai.study.protocol import Protocol, ProtocolItem
-from fetal_monai.study.study import Study, StudyFiles
+from fetal_monai.study.study import Study
 from made_predictions import IDENTITY, PLANES, made_clip, predicted
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\u202egpj"

@@ -17,9 +17,10 @@ from fetal_monai.dicom import index_dicom
 from fetal_monai.results.structured_report import build_reports, write_report
 from fetal_monai.study.checklist import check
 from fetal_monai.study.clip import Clip, Segment
+from fetal_monai.study.grouping import StudyFiles
 from fetal_monai.study.key_frames import Merit
 from fetal_monai.study.protocol import load_protocol
-from fetal_monai.study.study import Study, StudyFiles
+from fetal_monai.study.study import Study
 from made_predictions import IDENTITY, predicted
 from orthanc import configure
 from report_content import frames_of

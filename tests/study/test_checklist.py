@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from fetal_monai.inference import Prediction
 from fetal_monai.study.checklist import ALTERNATIVES, Status, candidates, check
 from fetal_monai.study.clip import Clip, Segment
+from fetal_monai.study.grouping import StudyFiles
 from fetal_monai.study.key_frames import Merit
 from fetal_monai.study.protocol import Protocol, ProtocolItem
-from fetal_monai.study.study import Study, StudyFiles
+from fetal_monai.study.study import Study
 from made_predictions import IDENTITY
 
 CLASSES = ("Abdomen", "Femur", "Other")

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 
 from clips import textured, write_clip
-from fetal_monai.dicom import read_frame
+from fetal_monai.dicom import FrameRef, read_frame
 from fetal_monai.inference import Predictor
-from fetal_monai.inference.discover import find_images
-from fetal_monai.study.study import analyse_studies, group_studies, unreadable_frames
+from fetal_monai.inference.discover import FoundImages, find_images
+from fetal_monai.study import grouping
+from fetal_monai.study.grouping import group_studies
+from fetal_monai.study.study import analyse_studies, unreadable_frames
 
 
 def still(path, **elements):
@@ -51,6 +53,32 @@ def test_pictures_and_dicom_without_a_study_go_by_their_folder(tmp_path):
         ("b", 1, None, 0),
         ("c", 1, None, 0),
     ]
+
+
+def test_what_lies_beside_several_studies_belongs_to_none(tmp_path):
+    still(tmp_path / "a/1.dcm", StudyInstanceUID="1.1")
+    still(tmp_path / "a/2.dcm", StudyInstanceUID="1.2")
+    still(tmp_path / "b/3.dcm", StudyInstanceUID="1.1")
+    for name in ("a/notes.txt", "b/notes.txt", "none/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    studies, _ = grouped(tmp_path)
+    assert [list(study.passed_over) for study in studies] == [[str(tmp_path / "b/notes.txt")], []]
+
+
+def test_each_file_is_looked_up_once_however_many_studies(tmp_path, monkeypatch):
+    passed_over = {str(tmp_path / f"{k % 20}/{k}.txt"): "not DICOM" for k in range(100)}
+    frames = []
+    for k in range(20):
+        (tmp_path / str(k)).mkdir()
+        cv2.imwrite(str(tmp_path / f"{k}/1.png"), textured(1)[0])
+        frames.append(FrameRef(str(tmp_path / f"{k}/1.png")))
+    looked_up = []
+    real = grouping._folder
+    monkeypatch.setattr(grouping, "_folder", lambda path: looked_up.append(path) or real(path))
+    studies, _ = group_studies(FoundImages(frames, [], passed_over))
+    assert len(looked_up) == 120
+    assert [len(study.passed_over) for study in studies] == [5] * 20
 
 
 def test_one_bad_file_stops_nothing(tmp_path, model_dir):

@@ -9,7 +9,8 @@ from monai.deploy.core import Fragment, Operator, OperatorSpec
 
 from fetal_monai.apps.deploy.study import ClassifiedStudy, UltrasoundStudy
 from fetal_monai.inference import Predictor
-from fetal_monai.study.study import StudyFiles, analyse_studies
+from fetal_monai.study.grouping import StudyFiles
+from fetal_monai.study.study import analyse_studies
 
 
 class PlaneClassifierOperator(Operator):

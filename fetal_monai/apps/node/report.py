@@ -21,8 +21,9 @@ from fetal_monai.results.structured_report import write_report
 from fetal_monai.results.study_json import study_to_json
 from fetal_monai.results.study_report import build_study_report
 from fetal_monai.study.checklist import check
+from fetal_monai.study.grouping import group_studies
 from fetal_monai.study.protocol import Protocol
-from fetal_monai.study.study import analyse_studies, group_studies
+from fetal_monai.study.study import analyse_studies
 from fetal_monai.utils.files import write_json
 
 

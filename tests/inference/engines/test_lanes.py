@@ -17,7 +17,8 @@ from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.engines.engine import installed
 from fetal_monai.inference.engines.mirrored import MirroredEngine
 from fetal_monai.results import predict_to_folder
-from fetal_monai.study.study import analyse_studies, group_studies
+from fetal_monai.study.grouping import group_studies
+from fetal_monai.study.study import analyse_studies
 
 LANES = 3
 pytestmark = [pytest.mark.thorough, pytest.mark.skipif(not installed("openvino"), reason="the extra `engines`")]
