@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import typer
@@ -31,6 +33,9 @@ class _Commands(TyperGroup):
     """All commands: a user's mistake is one message and exit status 1, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, and is told all the same
         try:
             return super().invoke(ctx)
         except FetalMonaiError as error:

@@ -26,7 +26,9 @@ class Kept(str, Enum):
 
 def deidentify(
     source: Annotated[Path, typer.Argument(help="The folder with the DICOM files, or one file. It stays as it is.")],
-    out: Annotated[Path, typer.Argument(help="The folder to make: dicom/, contact_sheet.html, annotations.csv.")],
+    out: Annotated[
+        Path, typer.Argument(help="The folder to make: dicom/, contact_sheet.html and its pictures, annotations.csv.")
+    ],
     *,
     key: Annotated[
         Path | None,
@@ -74,12 +76,12 @@ def deidentify(
             banner=BANNER_FRACTION if banner is None else banner,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _show(outcome, out, key)
+    _show(outcome, out, key, banner=banner)
     if outcome.failures or outcome.unlabelled:
         raise typer.Exit(INCOMPLETE)
 
 
-def _show(outcome: Outcome, out: Path, key: Path | None) -> None:
+def _show(outcome: Outcome, out: Path, key: Path | None, *, banner: float | None) -> None:
     written = outcome.written
     unsure = sum(not one.declared for one in written)
     typer.echo(f"{out}: {len(written)} files of {len({one.study_uid for one in written})} studies")
@@ -90,8 +92,9 @@ def _show(outcome: Outcome, out: Path, key: Path | None) -> None:
     for reason, count in Counter(outcome.passed_over.values()).most_common():
         typer.echo(f"{count} passed over: {reason}")
     if unsure:
+        blanked = "nothing is blanked" if banner == 0 else "only the rows of the banner are blanked"
         typer.echo(
-            f"{unsure} files declare no ultrasound regions: only the rows of the banner are blanked, text may be left.",
+            f"{unsure} files declare no ultrasound regions: {blanked}, text may be left.",
             err=True,
         )
     _list("files could not be de-identified", outcome.failures)

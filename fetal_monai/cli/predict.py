@@ -74,6 +74,7 @@ def predict(
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
+    from fetal_monai.report.study_index import told_apart  # noqa: PLC0415
     from fetal_monai.results.predict_to_folder import Options, predict_to_folder  # noqa: PLC0415
 
     where = remote.Where(dicomweb, study, since, keep, auth_file, ca, client_cert, client_key)
@@ -106,18 +107,22 @@ def predict(
         )
     rate = summary.images / max(summary.seconds, 1e-9)
     typer.echo(f"{out}: {summary.images} images in {summary.seconds:.1f} s ({rate:.1f} images/s)")
-    for row in summary.studies[:10]:
+    names = told_apart([row.name for row in summary.studies])
+    for name, row in list(zip(names, summary.studies, strict=True))[:10]:
         what = (
             f"{row.found} found, {row.uncertain} uncertain, {row.missing} missing, {row.not_assessable} not assessable"
+            if row.report
+            else "nothing could be read"
         )
-        typer.echo(f"{row.name}: {what}" + (f"; {out / row.report}" if row.report else ""))
+        typer.echo(f"{name}: {what}" + (f"; {out / row.report}" if row.report else ""))
     if len(summary.studies) > 10:
         typer.echo(f"... and {len(summary.studies) - 10} more studies; {out / 'index.html'} lists all")
     say_counts(
         [
             (summary.abstained, "images left without a label: the model is not sure enough"),
             (summary.passed_over, "files passed over: no ultrasound images, or there twice"),
-            (summary.reports, "structured reports, each with its key objects"),
+            (summary.reports, "structured reports"),
+            (summary.key_objects, "selections of key objects, the images that the reports speak of"),
             (summary.without_report, "studies without a structured report: pictures, or DICOM that names no study"),
         ]
     )

@@ -14,8 +14,8 @@ class ModelIdentity:
     """Which model, and which preparation of the images, a prediction comes from.
 
     Args:
-        name: of the network's class.
-        version: of the fetal_monai that trained it, and the beginning of the weights' digest.
+        name: of the release; of a model that is none, of the network's class.
+        version: of the release, or of the fetal_monai that trained it; and the beginning of the weights' digest.
         weights_sha256: of `model.pt`.
         preprocessing_sha256: of the records of the transforms between the decoded frame and the network's views.
         fetal_monai_version: of the software that predicts.

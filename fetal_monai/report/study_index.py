@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,21 +68,39 @@ def write_study_index(
         >>> write_study_index([StudyRow("A", "A/study.html", {Status.FOUND: 7}, 12, 2)], folder + "/index.html").name
         'index.html'
     """
-    names = sorted({row.name for row in rows}, key=str.casefold)
-    rank = {name: place for place, name in enumerate(names)}
+    order = sorted(range(len(rows)), key=lambda place: rows[place].name.casefold())
+    rank = {place: number for number, place in enumerate(order)}
+    names = told_apart([row.name for row in rows])
     return write_page(
         "study_index.html",
         path,
         title=title,
         headings=HEADINGS,
-        rows=[_row(row, rank[row.name]) for row in rows],
+        rows=[_row(row, names[place], rank[place]) for place, row in enumerate(rows)],
         failures=[(failed.source, failed.message.removeprefix(f"{failed.source}: ")) for failed in failures],
         passed_over=list((passed_over or {}).items()),
     )
 
 
-def _row(row: StudyRow, rank: int) -> dict[str, Any]:
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Put their numbers behind the names that several studies have, such as those of one folder.
+
+    Args:
+        names: of the studies, in their order.
+
+    Returns:
+        A name for each.
+
+    Example:
+        >>> told_apart(["dicom", "A", "dicom"])
+        ['dicom (1)', 'A', 'dicom (3)']
+    """
+    count = Counter(names)
+    return [f"{name} ({number})" if count[name] > 1 else name for number, name in enumerate(names, start=1)]
+
+
+def _row(row: StudyRow, name: str, rank: int) -> dict[str, Any]:
     # Quoted as a whole and begun with a dot, a link stays one to a file near by, whatever a folder is called.
     link = None if row.link is None else "./" + quote(row.link, errors="surrogateescape")
     numbers = [*(row.counts.get(status, 0) for status in Status), row.stills, row.clips, row.failures]
-    return {"name": row.name, "rank": rank, "link": link, "numbers": numbers}
+    return {"name": name, "rank": rank, "link": link, "numbers": numbers}

@@ -19,6 +19,7 @@ from fetal_monai.metrics.prediction_checks import UNKNOWN_LABEL
 from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model.decisions import Decisions
 from fetal_monai.model.facts import NOTICE
+from fetal_monai.utils.files import write_json
 
 CSV_FILE = "predictions.csv"
 JSON_FILE = "predictions.json"
@@ -53,11 +54,16 @@ def to_table(predictions: Sequence[Prediction]) -> Predictions:
     """
     return Predictions(
         predictions[0].class_names if predictions else (),
-        [found.sop_instance_uid or found.source for found in predictions],
+        [found.sop_instance_uid or _as_text(found.source) for found in predictions],
         [found.frame for found in predictions],
         [UNKNOWN_LABEL] * len(predictions),
         [found.probabilities for found in predictions],
     )
+
+
+def _as_text(path: str) -> str:
+    """A name that is no UTF-8, which a table could not hold, with backslashes for its other bytes."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def to_json(
@@ -130,9 +136,7 @@ def write_results(
         OSError: if the folder cannot be written to.
     """
     to_table(predictions).write_csv(folder / CSV_FILE)
-    content = to_json(predictions, failures, identity, decisions)
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / JSON_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(to_json(predictions, failures, identity, decisions), folder / JSON_FILE, indent=1)
 
 
 def check_replaceable(out: str | PathLike[str], *, overwrite: bool) -> None:

@@ -56,6 +56,7 @@ class Summary:
         failures: inputs that could not be read, wholly or in part.
         passed_over: files in the folders that are no ultrasound images, or repeat one.
         reports: structured reports written.
+        key_objects: selections of key objects written, of studies that have something to select.
         without_report: studies of pictures, or that name no study: no report can be filed.
         seconds: from the first image to the last result, without loading the model.
     """
@@ -66,6 +67,7 @@ class Summary:
     failures: tuple[ReadFailure, ...]
     passed_over: int
     reports: int
+    key_objects: int
     without_report: int
     seconds: float
 
@@ -147,6 +149,7 @@ def predict_to_folder(
         failures=tuple(writer.failures),
         passed_over=len(found.passed_over),
         reports=writer.reports,
+        key_objects=writer.key_objects,
         without_report=writer.without_report,
         seconds=seconds,
     )

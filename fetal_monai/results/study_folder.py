@@ -42,7 +42,7 @@ class StudySummary:
         report: its page, relative to the folder of results; empty where nothing of it could be read.
         stills: classified.
         clips: classified.
-        found: items of the checklist, by status.
+        found: items of the checklist, by status; none of any where nothing could be read.
         uncertain: likewise.
         missing: likewise.
         not_assessable: likewise.
@@ -105,7 +105,9 @@ class StudyWriter:
         self.predictions: list[Prediction] = []
         self.failures: list[ReadFailure] = list(failures) if several else []
         self.reports = 0
+        self.key_objects = 0
         self.without_report = 0
+        self._without_page: list[ReadFailure] = []
 
     def add(self, study: Study, headers: Mapping[str, Dataset] | None = None) -> None:
         """Write one study.
@@ -134,6 +136,8 @@ class StudyWriter:
             write_study_page(study, checklist, self._folder / page, explain=self._explain)
             if self._dicom:
                 self._write_dicom(study, checklist, headers)
+        else:
+            self._without_page += study.failures
         self.rows.append(_summary(number, study, checklist, page))
 
     def finish(self, predictor: Predictor) -> None:
@@ -152,8 +156,10 @@ class StudyWriter:
         if self._several:
             rows = [_in_the_index(row) for row in self.rows]
             index = self._folder / INDEX_FILE
-            write_study_index(rows, index, failures=self._outside, passed_over=self._passed_over)
-        with (self._folder / STUDIES_FILE).open("w", newline="", encoding="utf-8") as file:
+            failures = (*self._outside, *self._without_page)
+            write_study_index(rows, index, failures=failures, passed_over=self._passed_over)
+        table_file = self._folder / STUDIES_FILE
+        with table_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             table = csv.DictWriter(file, [field.name for field in fields(StudySummary)])
             table.writeheader()
             table.writerows({**asdict(row), "name": _as_text(row.name)} for row in self.rows)
@@ -174,9 +180,15 @@ class StudyWriter:
         selection = build_key_objects(study, checklist, headers)
         if selection is not None:
             write_report(selection, self._folder / KEY_OBJECTS_FOLDER / f"{selection.SOPInstanceUID}.dcm")
+            self.key_objects += 1
 
 
 def _summary(number: int, study: Study, checklist: Checklist, page: str) -> StudySummary:
+    looked_at = bool(study.predictions)  # of a study of which nothing could be read, nothing is missing
+
+    def count(status: Status) -> int:
+        return checklist.count(status) if looked_at else 0
+
     return StudySummary(
         study=number,
         name=study.files.name,
@@ -184,10 +196,10 @@ def _summary(number: int, study: Study, checklist: Checklist, page: str) -> Stud
         report=page,
         stills=len(study.stills),
         clips=len(study.clips),
-        found=checklist.count(Status.FOUND),
-        uncertain=checklist.count(Status.UNCERTAIN),
-        missing=checklist.count(Status.MISSING),
-        not_assessable=checklist.count(Status.NOT_ASSESSABLE),
+        found=count(Status.FOUND),
+        uncertain=count(Status.UNCERTAIN),
+        missing=count(Status.MISSING),
+        not_assessable=count(Status.NOT_ASSESSABLE),
         failures=len(study.failures),
     )
 

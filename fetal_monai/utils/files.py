@@ -86,16 +86,17 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+def write_json(content: Mapping[str, Any], path: str | os.PathLike[str], *, indent: int = 2) -> None:
     """Write strict JSON (no NaN), whole or not at all.
 
     Args:
-        content: what to write.
+        content: what to write. Names that are no UTF-8 get JSON's own escapes, and are read back as they were.
         path: the file.
+        indent: spaces for each level.
 
     Raises:
         ValueError: if a value is NaN or infinite: undefined values are None.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

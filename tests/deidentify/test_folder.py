@@ -193,6 +193,7 @@ def test_others_are_passed_over_and_failures_end_with_3(kit, tmp_path):
         "1 files of 1 studies",
         "DICOM images of modality CT",
         "DICOM of modality SR without images",
+        "1 passed over: not DICOM",
         "cut.dcm: ",
     ):
         assert line in result.output

@@ -111,6 +111,8 @@ def test_the_released_model_is_whole_small_and_of_the_public_planes(root):
 
 @real
 def test_the_released_model_classifies(stills):
-    found = list(Predictor(device="cpu").predict(stills[:2]))
+    predictor = Predictor(device="cpu")
+    assert (predictor.identity.name, predictor.identity.version.partition("+")[0]) == ("fetal_planes", "1.0")
+    found = list(predictor.predict(stills[:2]))
     np.testing.assert_allclose(rows(found).sum(axis=1), 1)
     assert all(item.ood_score is not None for item in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import cv2
@@ -132,6 +133,34 @@ def test_a_study_of_which_nothing_can_be_read_is_a_row_without_a_page(ten, model
         ("a", "studies/1/report.html", "0"),
         ("b", "", "1"),
     ]
+    assert "b: nothing could be read" in done.output
+    unread = rows(tmp_path / "out")[1]
+    assert [unread[status] for status in ("found", "uncertain", "missing", "not_assessable")] == ["0"] * 4
+    assert "truncated" in (tmp_path / "out/index.html").read_text()
+
+
+def test_studies_of_one_folder_are_told_apart(model_dir, tmp_path):
+    for number in (1, 2):
+        still(tmp_path / f"in/{number}.dcm", number, StudyInstanceUID=f"1.{number}")
+    done = run(tmp_path / "in", "--model", model_dir, "--out", tmp_path / "out", "--no-explain")
+    assert done.exit_code == 0, done.output
+    for name in ("in (1)", "in (2)"):
+        assert f"{name}: " in done.output
+        assert f">{name}<" in (tmp_path / "out/index.html").read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere file names are text")
+def test_names_that_are_no_utf8_cost_nobody_the_results(model_dir, tmp_path):
+    folder = tmp_path / "f\udce9mur"
+    still(folder / "still\udce9.dcm", 1)
+    cv2.imwrite(str(tmp_path / "picture.png"), np.zeros((30, 40, 3), np.uint8))
+    (tmp_path / "picture.png").rename(folder / "picture\udce9.png")
+    done = run(folder, "--model", model_dir, "--out", tmp_path / "out", "--no-explain")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out/predictions.json").read_text(encoding="utf-8"))["images"]
+    assert {image["source"] for image in found} == {str(path) for path in folder.iterdir()}
+    assert "picture\\udce9.png" in (tmp_path / "out/predictions.csv").read_text(encoding="utf-8")
+    assert {row["name"] for row in rows(tmp_path / "out")} == {"f\\udce9mur"}
 
 
 def test_a_protocol_of_ones_own_and_one_that_is_wrong(ten, model_dir, tmp_path, class_names):

@@ -177,6 +177,8 @@ def _import_images(
             progress(done, len(plan.items))
         try:
             content = source.read(item.member)
+            if folder is None:
+                _check_name(source.path / item.member)
             identity = derive_identity(
                 kind, item.title, item.patient, content, device=item.device, published_as=plan.published_as
             )
@@ -201,6 +203,11 @@ def _import_images(
     if progress is not None:
         progress(len(plan.items), len(plan.items))
     return rows, damaged, written
+
+
+def _check_name(picture: Path) -> None:
+    if not picture.exists():  # it was read by its bytes, which the name for people stands for
+        raise Fault("its name is no UTF-8, which a table cannot hold", "rename it, or leave --in-place out")
 
 
 def _write_lists(out: Path, plan: Plan, rows: Sequence[Row], failures: Iterable[tuple[str, str]]) -> None:

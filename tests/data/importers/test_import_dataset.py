@@ -138,6 +138,16 @@ def test_a_source_of_damaged_images_only_is_an_error(tmp_path):
         import_dataset("folders", source, tmp_path / "out")
 
 
+def test_pictures_stay_in_place_if_a_table_can_hold_their_names(tmp_path):
+    names = ("Femur/a.png", "Femur/b\udce9.png", "Other/c.png")
+    source = write_folder({name: picture(number) for number, name in enumerate(names)}, tmp_path / "source")
+    summary = import_dataset("folders", source, tmp_path / "out", in_place=True, val_fraction=0, test_fraction=0)
+    assert [row["file"] for row in summary.rows] == ["Femur/a.png", "Other/c.png"]
+    assert [(name, why.startswith("its name is no UTF-8")) for name, why in summary.failures] == [
+        ("Femur/b\\xe9.png", True)
+    ]
+
+
 def test_the_command_shows_counts_and_the_licence(archive, tmp_path):
     done = CliRunner().invoke(app, ["import", "fetal-planes-db", str(archive), str(tmp_path / "out"), "--seed", "3"])
     assert done.exit_code == 0
