@@ -85,11 +85,11 @@ def deidentify_folder(
     labels = None if annotations is None else read_labels(annotations)
     outcome = Outcome()
     entries = _ultrasound(_indexed(origin), outcome)
-    if annotations is not None:
-        _leave_out(Path(annotations), outcome.passed_over)
     if not entries and not outcome.failures:
         problem = f"no ultrasound image among {len(outcome.passed_over)} files; give DICOM files of modality US"
         raise InputError(origin, [problem])
+    if annotations is not None:
+        _leave_out(Path(annotations), outcome.passed_over)
     secret, outcome.new_key = read_key(key) if key is not None else (None, False)
     pseudonyms = Pseudonyms(secret) if secret is not None else Pseudonyms()
     try:
@@ -157,8 +157,10 @@ def _ultrasound(index: DicomIndex, outcome: Outcome) -> Sequence[IndexEntry]:
 
 def _leave_out(labels: Path, passed_over: dict[str, str]) -> None:
     """The table of labels is no image, and not passed over either."""
-    for path in [path for path in passed_over if Path(path).resolve() == labels.resolve()]:
-        del passed_over[path]
+    there = [path for path in passed_over if Path(path).name == labels.name]
+    for path in there:
+        if Path(path).resolve() == labels.resolve():
+            del passed_over[path]
 
 
 def _write_all(

@@ -23,6 +23,7 @@ from fetal_monai.utils.files import atomic_folder, write_json
 CARD_FILE = "README.md"
 LICENCE_FILE = "LICENSE.txt"
 MAX_BYTES = 15_000_000
+_LONG_STRING = 64  # characters of a DICOM element of VR LO
 """What a release may weigh in all, since every wheel carries it."""
 
 ATTRIBUTION = """The weights in this folder were learnt from the images and labels of FETAL_PLANES_DB:
@@ -70,7 +71,7 @@ def write_release(
 
     Raises:
         InputError: if the model folder is incomplete or damaged, `out` is not empty or cannot be written, weights do
-            not fit float16, or the whole is too large.
+            not fit float16, the whole is too large, or name or version cannot stand in a DICOM report.
 
     Example:
         >>> write_release("bundle/models", "fetal_monai/released/fetal_planes", version="1.0")  # doctest: +SKIP
@@ -78,6 +79,7 @@ def write_release(
     source, target = Path(model_dir), Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(target, ["is not an empty folder; remove it or name another"])
+    _check_in_dicom(name, f"{version}+{'0' * 12}")
     load_model(source)  # what cannot be used is not released
     try:
         with atomic_folder(target) as fresh:
@@ -86,6 +88,14 @@ def write_release(
         problem = f"cannot be written: {error.strerror or error}; make room for it or name another folder"
         raise InputError(target, [problem]) from error
     return target
+
+
+def _check_in_dicom(*texts: str) -> None:
+    """Reports name the model in elements of VR LO (PS3.5 6.2): at most 64 characters, no backslash."""
+    for text in texts:
+        if not 0 < len(text) <= _LONG_STRING or "\\" in text or not text.isprintable():
+            problem = f"{text!r} cannot stand in a DICOM report; use up to {_LONG_STRING} characters without backslash"
+            raise InputError("release", [problem])
 
 
 def _fill(source: Path, fresh: Path, identity: Mapping[str, str], card: str, licence: str) -> None:

@@ -96,7 +96,10 @@ def told_apart(names: Sequence[str]) -> list[str]:
         ['dicom (1)', 'A', 'dicom (3)']
     """
     count = Counter(names)
-    return [f"{name} ({number})" if count[name] > 1 else name for number, name in enumerate(names, start=1)]
+    apart = [f"{name} ({number})" if count[name] > 1 else name for number, name in enumerate(names, start=1)]
+    if len(set(apart)) == len(apart):
+        return apart
+    return [f"{name} ({number})" for number, name in enumerate(names, start=1)]  # a folder has such a name already
 
 
 def _row(row: StudyRow, name: str, rank: int) -> dict[str, Any]:

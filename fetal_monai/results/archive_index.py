@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from fetal_monai.dicomweb.archive import is_uid
@@ -25,17 +26,21 @@ def write_archive_index(out: Path, failures: dict[str, str] | None = None) -> No
         InputError: if they cannot be written, or a table of a study is damaged.
     """
     rows = list[dict[str, str]]()
+    failed = [ReadFailure(f"study {uid}", message) for uid, message in (failures or {}).items()]
     for folder in sorted(path for path in out.iterdir() if is_uid(path.name) and (path / JSON_FILE).exists()):
         with (folder / STUDIES_FILE).open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                report = row["report"] and f"{folder.name}/{row['report']}"
-                rows.append({**row, "study": str(len(rows) + 1), "report": report})
+            found = list(csv.DictReader(file))
+        for row in found:
+            report = row["report"] and f"{folder.name}/{row['report']}"
+            rows.append({**row, "study": str(len(rows) + 1), "report": report})
+        if not all(row["report"] for row in found):  # no page tells why
+            unread = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))["failures"]
+            failed += [ReadFailure(failure["source"], failure["message"]) for failure in unread]
     try:
         with atomic_path(out / STUDIES_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, list(rows[0]))
             table.writeheader()
             table.writerows(rows)
-        failed = [ReadFailure(f"study {uid}", message) for uid, message in (failures or {}).items()]
         write_study_index([_in_the_index(row) for row in rows], out / INDEX_FILE, failures=failed)
     except OSError as error:
         raise InputError(out, [f"cannot be written: {error.strerror or error}; make room for it"]) from error

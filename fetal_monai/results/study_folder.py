@@ -70,8 +70,9 @@ class StudyWriter:
         protocol: whose checklist is held against each study.
         several: whether there will be more than one; then each gets a folder of its own, named by its number, and there
             is an index.
-        failures: of files that are in no study; told in the index, or by the only study.
-        passed_over: file -> why it was not looked at; likewise.
+        failures: of files that are in no study; told in the index, as are those of studies without a page, or by the
+            only study.
+        passed_over: file -> why it was not looked at; told in the index, or by the only study.
         dicom: write a structured report and key objects of each.
         explain: draws what spoke for the best images, see `StudyExplainer`; None draws nothing.
 
@@ -80,6 +81,7 @@ class StudyWriter:
         predictions: of all studies.
         failures: likewise.
         reports: how many structured reports were written.
+        key_objects: how many selections of key objects were.
         without_report: how many studies have none because they are of pictures or name no study.
     """
 

@@ -204,7 +204,7 @@ def claim(out: str | PathLike[str], content: dict[str, Any], *, overwrite: bool)
             for old in [path, *folder.glob("part-*.parquet")]:
                 old.unlink(missing_ok=True)
             shutil.rmtree(folder / JOURNALS, ignore_errors=True)  # or a file that was given up would stay so
-        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
+        if path.exists() and _unnamed(json.loads(path.read_text(encoding="utf-8"))) != _unnamed(content):
             problem = "holds predictions of another model; name another folder, or use --overwrite to begin anew"
             raise InputError(path, [problem])
         if not path.exists():
@@ -219,3 +219,10 @@ def claim(out: str | PathLike[str], content: dict[str, Any], *, overwrite: bool)
         cause = getattr(error, "strerror", None) or str(error)
         raise InputError(folder, [f"cannot be used: {cause}; name another folder"]) from None
     return folder
+
+
+def _unnamed(content: Any) -> Any:
+    """What must not change in a folder: a model is known by its digests, whatever versions of this software call it."""
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        return content
+    return {**content, "model": {key: content["model"][key] for key in content["model"].keys() - {"name", "version"}}}

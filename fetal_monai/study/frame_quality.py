@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,19 +57,24 @@ def grey_picture(pixels: NDArray[np.uint8], meta: dict[str, Any]) -> NDArray[np.
 
 
 def _shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Bring a picture to `WIDTH`: to the nearest 2, 4, 8... times of it, then by means of four pixels.
+    """Bring a picture to `WIDTH`: first to twice or four times of it, whatever is nearer, then by means of four pixels.
 
-    It is as sharp as the mean over areas, to a tenth whatever the width was, in a third to two thirds of the time.
+    OpenCV's mean over areas is slow unless the factor is a whole number. This is as sharp, to a tenth whatever the
+    width was, and mostly takes a third to two thirds of the time.
     """
     height, width = grey.shape
     if width <= WIDTH:
         return grey
     low = max(1, round(height * WIDTH / width))
-    halvings = round(math.log2(width / WIDTH))
-    for step in range(halvings, -1, -1):
-        size = WIDTH << step, low << step
-        way = cv2.INTER_LINEAR if step == halvings > 0 else cv2.INTER_AREA
-        grey = np.asarray(cv2.resize(grey, size, interpolation=way), dtype=np.uint8)
+    times = 1 if width < WIDTH * 2**0.5 else 2 if width < WIDTH * 2**1.5 else 4
+    if width != times * WIDTH and width % WIDTH == 0:
+        times = 1
+    if times > 1:
+        grey = np.asarray(cv2.resize(grey, (times * WIDTH, times * low)), dtype=np.uint8)
+    while grey.shape[1] > WIDTH:
+        times = max(1, times // 2)
+        size = times * WIDTH, times * low
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return grey
 
 

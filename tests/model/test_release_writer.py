@@ -103,6 +103,14 @@ def test_a_release_is_written_whole_or_not_at_all(evaluated_model, tmp_path, mon
     assert not out.parent.exists() or {path.name for path in out.parent.iterdir()} <= {"out"}
 
 
+@pytest.mark.parametrize("name", ["", "a" * 65, "a\\b", "a\nb"])
+def test_a_name_that_no_report_could_hold_is_refused(evaluated_model, tmp_path, name):
+    for given in ({"name": name, "version": "1"}, {"version": name[:52] if len(name) == 65 else f"1{name}\\"}):
+        with pytest.raises(InputError, match="cannot stand in a DICOM report"):
+            write_release(evaluated_model, tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
 def test_thresholds_of_other_weights_and_a_folder_in_use_are_refused(evaluated_model, tmp_path):
     source = Path(shutil.copytree(evaluated_model, tmp_path / "source"))
     decisions = json.loads((source / "decisions.json").read_text())

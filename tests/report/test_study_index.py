@@ -1,8 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from browser import SIZES, opened, violations
 from fetal_monai.inference import ReadFailure
-from fetal_monai.report.study_index import StudyRow, write_study_index
+from fetal_monai.report.study_index import StudyRow, told_apart, write_study_index
 from fetal_monai.study.checklist import Status
 
 HOSTILE = "<script>alert(1)</script>"
@@ -11,6 +13,14 @@ INDEX = [
     StudyRow("A", "javascript:alert(1)//#?.html", {Status.FOUND: 11}, 5, 0, 2),
     StudyRow(HOSTILE, None, {}, 0, 0, 1),
 ]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "a (1)", "a (2)", "a (1) (3)"]), max_size=8))
+def test_no_two_studies_are_called_the_same(names):
+    apart = told_apart(names)
+    assert len(set(apart)) == len(names)
+    assert all(found.startswith(name) for found, name in zip(apart, names, strict=True))
+    assert apart == names or len(set(names)) < len(names)
 
 
 @pytest.mark.thorough

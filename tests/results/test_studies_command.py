@@ -67,6 +67,9 @@ def test_ten_studies_have_ten_pages_an_index_and_ten_rows(answered, ten):
     assert [row["failures"] for row in table if row["name"] == "4"] == ["1"]
     assert {row["name"]: (row["stills"], row["clips"]) for row in table}["pictures"] == ("2", "0")
     assert len(list((out / "structured_reports").iterdir())) == 9
+    selections = list(out.glob("key_objects/*"))
+    assert selections
+    assert f"{len(selections)} selections of key objects" in done.output
     assert "1 studies without a structured report" in done.output
     assert str(ten / "4/clip.dcm") in done.output
 

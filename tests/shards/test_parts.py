@@ -213,6 +213,14 @@ class TestFolder:
         claim(tmp_path / "out", {"model": 2}, overwrite=True)
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["archive.json"]
 
+    def test_a_model_may_be_called_otherwise_and_not_be_another(self, tmp_path):
+        claim(tmp_path / "out", {"model": {"name": "Net", "version": "0.1", "weights_sha256": "a"}}, overwrite=False)
+        claim(tmp_path / "out", {"model": {"name": "planes", "version": "1", "weights_sha256": "a"}}, overwrite=False)
+        with pytest.raises(InputError, match="another model"):
+            claim(
+                tmp_path / "out", {"model": {"name": "Net", "version": "0.1", "weights_sha256": "b"}}, overwrite=False
+            )
+
     def test_what_is_not_ours_stays(self, tmp_path):
         (tmp_path / "thesis.doc").write_text("the only copy")
         for overwrite in (False, True):

@@ -1,0 +1,23 @@
+"""The index of results that lie side by side: also of what has no page."""
+
+from __future__ import annotations
+
+from clips import textured, write_clip
+from fetal_monai.results.archive_index import write_archive_index
+from fetal_monai.results.predict_to_folder import Options, predict_to_folder
+
+
+def test_why_a_patient_of_a_study_has_no_page_stands_in_the_index(model_dir, tmp_path):
+    for patient in ("A", "B"):
+        path = tmp_path / f"in/{patient}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        write_clip(path, textured(1), NumberOfFrames=None, FrameTime=None, StudyInstanceUID="1.2", PatientID=patient)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 3000])
+    summary = predict_to_folder([path.parent], model_dir, tmp_path / "out/1.2", Options(explain=False), device="cpu")
+    assert [bool(row.report) for row in summary.studies] == [True, False]
+    write_archive_index(tmp_path / "out", {"1.3": "refused"})
+    page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert 'href="./1.2/studies/1/report.html"' in page
+    for reason in ("study 1.3", "refused", "truncated"):
+        assert reason in page
