@@ -93,10 +93,7 @@ def _show(outcome: Outcome, out: Path, key: Path | None, *, banner: float | None
         typer.echo(f"{count} passed over: {reason}")
     if unsure:
         blanked = "nothing is blanked" if banner == 0 else "only the rows of the banner are blanked"
-        typer.echo(
-            f"{unsure} files declare no ultrasound regions: {blanked}, text may be left.",
-            err=True,
-        )
+        typer.echo(f"{unsure} files declare no ultrasound regions: {blanked}, text may be left.", err=True)
     _list("files could not be de-identified", outcome.failures)
     _list(
         "rows of the labels are left out, their file was not written",

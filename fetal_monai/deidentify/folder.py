@@ -157,8 +157,7 @@ def _ultrasound(index: DicomIndex, outcome: Outcome) -> Sequence[IndexEntry]:
 
 def _leave_out(labels: Path, passed_over: dict[str, str]) -> None:
     """The table of labels is no image, and not passed over either."""
-    there = [path for path in passed_over if Path(path).name == labels.name]
-    for path in there:
+    for path in [path for path in passed_over if Path(path).name == labels.name]:
         if Path(path).resolve() == labels.resolve():
             del passed_over[path]
 

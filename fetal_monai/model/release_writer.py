@@ -23,8 +23,9 @@ from fetal_monai.utils.files import atomic_folder, write_json
 CARD_FILE = "README.md"
 LICENCE_FILE = "LICENSE.txt"
 MAX_BYTES = 15_000_000
-_LONG_STRING = 64  # characters of a DICOM element of VR LO
 """What a release may weigh in all, since every wheel carries it."""
+_LONGEST_NAME = 64  # characters of a DICOM element of VR LO (PS3.5 6.2), which reports name the model in
+_LONGEST_VERSION = 51  # there `model_identity` puts a plus and twelve digits behind it
 
 ATTRIBUTION = """The weights in this folder were learnt from the images and labels of FETAL_PLANES_DB:
 
@@ -79,7 +80,8 @@ def write_release(
     source, target = Path(model_dir), Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(target, ["is not an empty folder; remove it or name another"])
-    _check_in_dicom(name, f"{version}+{'0' * 12}")
+    _check_in_dicom("name", name, _LONGEST_NAME)
+    _check_in_dicom("version", version, _LONGEST_VERSION)
     load_model(source)  # what cannot be used is not released
     try:
         with atomic_folder(target) as fresh:
@@ -90,12 +92,10 @@ def write_release(
     return target
 
 
-def _check_in_dicom(*texts: str) -> None:
-    """Reports name the model in elements of VR LO (PS3.5 6.2): at most 64 characters, no backslash."""
-    for text in texts:
-        if not 0 < len(text) <= _LONG_STRING or "\\" in text or not text.isprintable():
-            problem = f"{text!r} cannot stand in a DICOM report; use up to {_LONG_STRING} characters without backslash"
-            raise InputError("release", [problem])
+def _check_in_dicom(what: str, text: str, longest: int) -> None:
+    if not 0 < len(text) <= longest or "\\" in text or not text.isprintable():
+        problem = f"{text!r} cannot stand in a DICOM report; use 1 to {longest} printable characters without backslash"
+        raise InputError(f"{what} of the release", [problem])
 
 
 def _fill(source: Path, fresh: Path, identity: Mapping[str, str], card: str, licence: str) -> None:

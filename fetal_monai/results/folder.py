@@ -54,14 +54,14 @@ def to_table(predictions: Sequence[Prediction]) -> Predictions:
     """
     return Predictions(
         predictions[0].class_names if predictions else (),
-        [found.sop_instance_uid or _as_text(found.source) for found in predictions],
+        [found.sop_instance_uid or _printable(found.source) for found in predictions],
         [found.frame for found in predictions],
         [UNKNOWN_LABEL] * len(predictions),
         [found.probabilities for found in predictions],
     )
 
 
-def _as_text(path: str) -> str:
+def _printable(path: str) -> str:
     """A name that is no UTF-8, which a table could not hold, with backslashes for its other bytes."""
     return path.encode("utf-8", "backslashreplace").decode()
 

@@ -66,15 +66,12 @@ def _shrunk(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if width <= WIDTH:
         return grey
     low = max(1, round(height * WIDTH / width))
-    times = 1 if width < WIDTH * 2**0.5 else 2 if width < WIDTH * 2**1.5 else 4
-    if width != times * WIDTH and width % WIDTH == 0:
-        times = 1
-    if times > 1:
-        grey = np.asarray(cv2.resize(grey, (times * WIDTH, times * low)), dtype=np.uint8)
-    while grey.shape[1] > WIDTH:
-        times = max(1, times // 2)
-        size = times * WIDTH, times * low
-        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    steps = (1,) if width < WIDTH * 2**0.5 else (2, 1) if width < WIDTH * 2**1.5 else (4, 2, 1)
+    if width % WIDTH == 0 and width != steps[0] * WIDTH:
+        steps = (1,)
+    for times in steps:
+        way = cv2.INTER_LINEAR if times == steps[0] > 1 else cv2.INTER_AREA
+        grey = np.asarray(cv2.resize(grey, (times * WIDTH, times * low), interpolation=way), dtype=np.uint8)
     return grey
 
 

@@ -31,7 +31,7 @@ def test_only_the_scanners_picture_counts():
     assert grey_picture(frame, {}).shape == (100, 200)
 
 
-@pytest.mark.parametrize("width", [321, 380, 452, 453, 560, 700, 904, 906, 1136, 1500])
+@pytest.mark.parametrize("width", [321, 380, 452, 453, 560, 640, 700, 904, 906, 960, 1136, 1280, 1500, 1920])
 def test_a_wide_picture_is_shrunk_as_by_means_over_areas(width):
     noise = np.random.default_rng(width).integers(0, 256, (round(width * 0.75), width)).astype(np.uint8)
     large = cv2.GaussianBlur(noise, (0, 0), width / 800)  # a resolution that does not depend on the screen's
