@@ -29,12 +29,14 @@ from fetal_monai.inference.views import Views, loaded_image, needs_metadata, pre
 from fetal_monai.model.decisions import read_decisions
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
+from fetal_monai.utils.thread_pool import thread_pool
 from fetal_monai.utils.work_ahead import work_ahead
 
 logger = logging.getLogger(__name__)
 
 _SEEN = np.zeros((3, 0, 0), np.uint8)  # in place of pixels that nobody needs any more
 _TORCH = ("auto", "torch")  # engines that a GPU may run; all others are for the CPU
+_WORKERS = 2
 Measure = Callable[[Frame], Any]
 
 
@@ -52,7 +54,8 @@ class Predictor:
             TF32 is off while the network works.
         batch_size: images per pass of the network; None takes 4 on a CPU, where more are slower and need more memory,
             and 16 on a GPU.
-        workers: threads that decode and prepare images while the network works.
+        workers: threads that decode and prepare images while the network works, None takes 2; with 0 the calling thread
+            does both in turn, which `workers_of_a_share` is about.
         engine: what runs the network, one of `fetal_monai.inference.engines.choose.ENGINES`. `auto`, on a CPU, is the
             fastest that is installed and computes what PyTorch does in float32; see docs/engines.md.
         throughput: many images a second rather than each of them soon, for who brings many: OpenVINO then has
@@ -68,6 +71,7 @@ class Predictor:
         engine: what runs it.
         preprocessing: the transforms from a decoded frame to the views of the network.
         device: where the network runs.
+        workers: threads that decode and prepare images.
 
     Raises:
         InputError: if the folder is incomplete, or a file in it is damaged or belongs to another model; or if none is
@@ -87,12 +91,12 @@ class Predictor:
         device: str | torch.device | None = None,
         batch_size: int | None = None,
         *,
-        workers: int = 2,
+        workers: int | None = None,
         engine: str = "auto",
         throughput: bool = False,
     ) -> None:
-        if (batch_size is not None and batch_size < 1) or workers < 1:
-            raise ValueError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
+        if (batch_size is not None and batch_size < 1) or (workers or 0) < 0:
+            raise ValueError(f"batch_size must be 1 or more and workers 0 or more, got {batch_size} and {workers}")
         if model_dir is None:
             model_dir = released_model()
             logger.warning(released_notice())
@@ -106,7 +110,7 @@ class Predictor:
         self.engine = choose_engine(engine, model, self.device, features=self.decisions.ood is not None)
         self.identity = replace(identity, engine=self.engine.name)
         self._needs_metadata = needs_metadata(self.preprocessing)
-        self._workers = workers
+        self.workers = _WORKERS if workers is None else workers
         self._turn = threading.Lock()
 
     def predict(
@@ -186,10 +190,10 @@ class Predictor:
         self, inputs: Input | Iterable[Input], measure: Measure | None
     ) -> Iterator[tuple[Frame, Views] | ReadFailure]:
         """Decode and prepare ahead of the network, in order."""
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        pool = thread_pool(self.workers, "decode")
         ahead: deque[Future[list[tuple[Frame, Views] | ReadFailure]]] = deque()
         frames_ahead = 0
-        length = max(1, self.batch_size // self._workers)
+        length = max(1, self.batch_size // max(1, self.workers))
         try:
             for run in plan_runs(inputs, length):
                 ahead.append(pool.submit(self._prepare, run, measure))
@@ -257,6 +261,19 @@ class Predictor:
             identity=self.identity,
             measured=frame.measured,
         )
+
+
+def workers_of_a_share(device: str | None) -> int | None:
+    """How many `workers` are best for a predictor in one of several processes that share the processors.
+
+    Args:
+        device: of the network.
+
+    Returns:
+        0 where this process's share is one processor, by PyTorch's number of threads: there, threads that decode beside
+        the network cost a tenth of the time, in switching and in waiting for the interpreter. Else None.
+    """
+    return 0 if (device or "cpu") == "cpu" and torch.get_num_threads() == 1 else None
 
 
 def _not_a_number(source: str) -> ReadFailure:

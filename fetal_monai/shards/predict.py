@@ -55,7 +55,7 @@ def predict_to_shards(
     overwrite: bool = False,
     device: str | None = None,
     batch_size: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     engine: str = "auto",
     size: int | None = None,
     progress: Callable[[int, Counts], None] | None = None,
@@ -73,7 +73,7 @@ def predict_to_shards(
         overwrite: begin anew.
         device: of each worker; by default a GPU where the cluster has any.
         batch_size: see `Predictor`.
-        workers: threads of each worker that decode; see `Predictor`.
+        workers: threads of each worker that decode; see `PartClassifier`.
         engine: of each worker; see `Predictor`.
         size: how many workers; by default as many as there are cores, or GPUs.
         progress: called with how many files are done, and what was in them.

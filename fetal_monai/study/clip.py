@@ -85,7 +85,6 @@ def analyse_clip(
     predictor: Predictor,
     *,
     every_frame: bool = False,
-    workers: int = 2,
     progress: Callable[[float], None] | None = None,
 ) -> Clip | ReadFailure:
     """Find the planes of a clip.
@@ -99,7 +98,6 @@ def analyse_clip(
         path: of a DICOM file with several frames.
         predictor: the model.
         every_frame: classify all frames instead.
-        workers: threads that decode.
         progress: called with the share that is done, 0 to 1.
 
     Returns:
@@ -110,7 +108,7 @@ def analyse_clip(
         times = frame_times(instance.header.dataset, frames)
         uid = str(instance.metadata(0)["SOPInstanceUID"])
     done = _Progress(progress, frames)
-    quality = measure_clip(path, frames, workers=workers, tick=done.measured)
+    quality = measure_clip(path, frames, workers=predictor.workers, tick=done.measured)
     readable = np.flatnonzero(np.isfinite(quality.sharpness))
     if not len(readable):
         reason = next(iter(quality.unreadable.values()))

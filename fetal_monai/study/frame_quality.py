@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fetal_monai.dicom import UltrasoundInstance
 from fetal_monai.dicom.regions import main_picture, regions_from_meta
 from fetal_monai.errors import DicomReadError
+from fetal_monai.utils.thread_pool import thread_pool
 
 WIDTH = 320  # the detail that counts is the plane's, not the speckle's
 SMALL = (64, 48)
@@ -103,7 +103,7 @@ def measure_clip(path: str, frames: int, *, workers: int = 2, tick: Callable[[in
     Args:
         path: the file.
         frames: how many it has.
-        workers: threads.
+        workers: threads; 0 for none beside the calling one.
         tick: called with the number of frames measured since the last call.
 
     Returns:
@@ -114,7 +114,7 @@ def measure_clip(path: str, frames: int, *, workers: int = 2, tick: Callable[[in
     unreadable: dict[int, str] = {}
     last: NDArray[np.uint8] | None = None
     starts = range(0, frames, _RUN)
-    with ThreadPoolExecutor(workers, thread_name_prefix="measure") as pool:
+    with thread_pool(workers, "measure") as pool:
         runs = pool.map(lambda start: _measure_run(path, range(start, min(start + _RUN, frames))), starts)
         for start, run in zip(starts, runs, strict=True):
             for index, found in enumerate(run, start=start):

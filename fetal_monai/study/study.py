@@ -59,7 +59,6 @@ def analyse_studies(
     predictor: Predictor,
     *,
     every_frame: bool = False,
-    workers: int = 2,
     picture: Picture | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Generator[Study, None, None]:
@@ -69,7 +68,6 @@ def analyse_studies(
         studies: as `group_studies` gave them.
         predictor: the model.
         every_frame: classify every frame of clips, see `analyse_clip`.
-        workers: threads that decode.
         picture: draws stills while their pixels are at hand, for `Study.pictures`.
         progress: called with the number of frames done, so far in all.
 
@@ -99,7 +97,7 @@ def analyse_studies(
             tell(before)
         clips = list[Clip]()
         for path, frames in files.clips.items():
-            clip = _clip(path, predictor, every_frame, workers, partial(_tell_share, tell, before, frames))
+            clip = _clip(path, predictor, every_frame, partial(_tell_share, tell, before, frames))
             before += frames
             tell(before)
             if isinstance(clip, ReadFailure):
@@ -118,11 +116,9 @@ def _measure(draw: Picture | None, pictured: frozenset[str], frame: Frame) -> tu
     return sharpness(grey_picture(frame.pixels, frame.meta)), picture
 
 
-def _clip(
-    path: str, predictor: Predictor, every_frame: bool, workers: int, progress: Callable[[float], None]
-) -> Clip | ReadFailure:
+def _clip(path: str, predictor: Predictor, every_frame: bool, progress: Callable[[float], None]) -> Clip | ReadFailure:
     try:
-        return analyse_clip(path, predictor, every_frame=every_frame, workers=workers, progress=progress)
+        return analyse_clip(path, predictor, every_frame=every_frame, progress=progress)
     except DicomReadError as error:
         return ReadFailure(path, str(error))
 

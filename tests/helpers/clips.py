@@ -50,6 +50,7 @@ class ScriptedPredictor:
         self.class_names = tuple(class_names)
         self.identity = IDENTITY
         self.asked = []
+        self.workers = 2
         self.sure = sure
 
     def predict(self, inputs, *, measure=None):  # noqa: ARG002

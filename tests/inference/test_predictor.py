@@ -62,9 +62,11 @@ def test_gives_the_numbers_of_evaluation(root, model_dir, model_overlay, phantom
 
 def test_a_batch_equals_its_images_one_by_one(predictor, model_dir, stills):
     one = Predictor(model_dir, device="cpu", batch_size=1, workers=1)
+    no_threads = Predictor(model_dir, device="cpu", batch_size=predictor.batch_size, workers=0)
     together = rows(predictor.predict(stills[:9]))
     alone = np.concatenate([rows(one.predict(path)) for path in stills[:9]])
     assert np.abs(together - alone).max() < CLOSE
+    assert np.array_equal(together, rows(no_threads.predict(stills[:9])))
     assert np.abs(rows(predictor.predict(reversed(stills[:9])))[::-1] - together).max() < CLOSE
 
 
@@ -173,9 +175,9 @@ def test_a_device_that_is_not_there_is_one_message(model_dir, device):
         Predictor(model_dir, device=device)
 
 
-@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"workers": 0}])
-def test_settings_must_be_positive(model_dir, setting):
-    with pytest.raises(ValueError, match="1 or more"):
+@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"workers": -1}])
+def test_settings_must_not_be_less_than_nothing(model_dir, setting):
+    with pytest.raises(ValueError, match="0 or more"):
         Predictor(model_dir, **setting)
 
 
