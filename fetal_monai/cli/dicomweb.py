@@ -14,8 +14,8 @@ from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.extras import needing
 
 if TYPE_CHECKING:
+    from fetal_monai.results.options import Options
     from fetal_monai.results.predict_from_archive import ArchiveSummary
-    from fetal_monai.results.predict_to_folder import Options
 
 PANEL = "From an archive that speaks DICOMweb"
 Url: TypeAlias = Annotated[
@@ -134,7 +134,6 @@ def predict_dicomweb(where: Where, model: Path, out: Path, options: Options, run
             out,
             options,
             keep=where.keep,
-            workers=running["workers"],
             progress=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
         )
     report(summary, out)

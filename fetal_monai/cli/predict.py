@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fetal_monai.cli import dicomweb as remote
+from fetal_monai.cli.helpers import helpers_of_predict
 from fetal_monai.cli.outputs import say_counts
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
 from fetal_monai.cli.running import Running
+
+if TYPE_CHECKING:
+    from fetal_monai.results.predict_to_folder import Summary
 
 
 def predict(
@@ -48,7 +54,20 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per pass of the network.", show_default="4 on a CPU, 16 on a GPU")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode and prepare images.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Threads of each process that decode.",
+            show_default="2, or none where a process has one processor",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that share the studies.", show_default="as many as pay, on a CPU, 4 at most"
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,
     ray: Annotated[
         bool,
@@ -71,18 +90,16 @@ def predict(
     Exit status: 0 all images classified; 1 a mistake, nothing written; 2 wrong usage; 3 some files could not be read,
     or some studies not fetched; the others are in OUT.
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    from fetal_monai.report.study_index import told_apart  # noqa: PLC0415
-    from fetal_monai.results.predict_to_folder import Options, predict_to_folder  # noqa: PLC0415
-
     where = remote.Where(dicomweb, study, since, keep, auth_file, ca, client_cert, client_key)
     remote.check_usage(inputs, where)
     if ray and (dicomweb or sr or explain):
         raise typer.BadParameter(
             "--ray writes a table of frames, without studies: leave --dicomweb, --sr, --explain out"
         )
+    if processes is not None and (ray or dicomweb):
+        raise typer.BadParameter("--processes is for files: Ray has its own, and an archive gives one study at a time")
+    from fetal_monai.results.options import Options  # noqa: PLC0415
+
     folder = model_folder(model)
     running = Running(device=device, batch_size=batch_size, workers=workers, engine=engine)
     if ray:
@@ -90,21 +107,31 @@ def predict(
 
         predict_with_ray(inputs or [], folder, out, running, overwrite=overwrite)
         return
-    chosen = Options(protocol, every_frame=every_frame, dicom=sr, explain=explain, overwrite=overwrite)
+    options = Options(protocol, every_frame=every_frame, dicom=sr, explain=explain, overwrite=overwrite)
     if dicomweb is not None:
-        remote.predict_dicomweb(where, folder, out, chosen, running)
+        remote.predict_dicomweb(where, folder, out, options, running)
         return
+    with helpers_of_predict(processes, inputs or [], folder, running) as helpers, _bar() as tell:
+        from fetal_monai.results.predict_to_folder import predict_to_folder  # noqa: PLC0415  # while helpers do so, too
+
+        summary = predict_to_folder(inputs or [], folder, out, options, **running, helpers=helpers, progress=tell)
+    _tell(summary, out)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[float, int], None]]:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
     columns = (TextColumn("Classifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
-        summary = predict_to_folder(
-            inputs or [],
-            folder,
-            out,
-            chosen,
-            **running,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _tell(summary: Summary, out: Path) -> None:
+    from fetal_monai.report.study_index import told_apart  # noqa: PLC0415
+
     rate = summary.images / max(summary.seconds, 1e-9)
     typer.echo(f"{out}: {summary.images} images in {summary.seconds:.1f} s ({rate:.1f} images/s)")
     names = told_apart([row.name for row in summary.studies])

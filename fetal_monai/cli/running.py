@@ -10,5 +10,5 @@ class Running(TypedDict):
 
     device: str | None
     batch_size: int | None
-    workers: int
+    workers: int | None
     engine: str

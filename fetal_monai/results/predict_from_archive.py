@@ -19,7 +19,8 @@ from fetal_monai.inference.prediction import ModelIdentity
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.results.archive_index import write_archive_index
 from fetal_monai.results.folder import JSON_FILE, check_replaceable
-from fetal_monai.results.predict_to_folder import EXPLAINED_STUDIES, Options, Summary, predict_to_folder
+from fetal_monai.results.options import Options
+from fetal_monai.results.predict_to_folder import EXPLAINED_STUDIES, Summary, predict_to_folder
 from fetal_monai.study.protocol import load_protocol
 
 Progress = Callable[[str, float, int], None]
@@ -50,7 +51,6 @@ def predict_from_archive(
     options: Options | None = None,
     *,
     keep: str | PathLike[str] | None = None,
-    workers: int = 2,
     progress: Progress | None = None,
 ) -> ArchiveSummary:
     """Analyse studies of an archive, one on this disk at a time, each into OUT/<StudyInstanceUID>.
@@ -66,7 +66,6 @@ def predict_from_archive(
         options: as for `predict_to_folder`; `overwrite` does studies again whose results are there.
         keep: a folder for the files, a folder for each study in it; None deletes them when a study is done. What is
             there already is not brought again.
-        workers: threads that decode.
         progress: called with (what is being done, how far, of how much).
 
     Returns:
@@ -92,7 +91,7 @@ def predict_from_archive(
                 _fetch(archive, uid, place / uid, tell)
                 classifying = None if tell is None else partial(tell, "classifying")
                 summary.done[uid] = predict_to_folder(
-                    [place / uid], predictor, folders[uid], chosen, workers=workers, progress=classifying
+                    [place / uid], predictor, folders[uid], chosen, progress=classifying
                 )
         except NoUltrasoundError:
             summary.without_ultrasound.append(uid)

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from os import PathLike
+
+import torch
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.prediction import ReadFailure
-from fetal_monai.inference.predictor import Predictor
-from fetal_monai.report.pictures import still_jpeg
+from fetal_monai.inference.predictor import Predictor, workers_of_a_share
 from fetal_monai.report.study_explain import StudyExplainer
+from fetal_monai.results.all_studies import AllStudies
 from fetal_monai.results.folder import check_replaceable, results_folder
-from fetal_monai.results.study_folder import StudySummary, StudyWriter
+from fetal_monai.results.options import Options
+from fetal_monai.results.study_folder import StudySummary, StudyWriter, WrittenStudy
+from fetal_monai.results.study_portion import (
+    HelpWanted,
+    Portion,
+    frames_of,
+    help_with,
+    portions_of,
+    write_portion,
+)
 from fetal_monai.study.grouping import group_studies
-from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
-from fetal_monai.study.study import analyse_studies
+from fetal_monai.study.protocol import load_protocol
+from fetal_monai.utils.helper_processes import HelperProcesses
 
 EXPLAINED_STUDIES = 20
 """In a call of more studies than these, pages come without explanations unless they are asked for: they take time."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to look at studies, and what to write of them.
-
-    Args:
-        protocol: name of a protocol, or a YAML file; see `load_protocol`.
-        every_frame: classify every frame of clips, see `analyse_clip`.
-        dicom: write a structured report and key objects per study.
-        explain: put explanations (Grad-CAM) of the best frames into the pages; None where there are
-            `EXPLAINED_STUDIES` or fewer.
-        overwrite: replace earlier results.
-    """
-
-    protocol: str | PathLike[str] = DEFAULT_PROTOCOL
-    every_frame: bool = False
-    dicom: bool = False
-    explain: bool | None = None
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,8 +72,9 @@ def predict_to_folder(
     *,
     device: str | None = None,
     batch_size: int | None = None,
-    workers: int = 2,
+    workers: int | None = None,
     engine: str = "auto",
+    helpers: HelperProcesses | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Summary:
     """Analyse the studies in files and folders, and write tables, pages and, if asked, DICOM.
@@ -93,8 +86,10 @@ def predict_to_folder(
         options: how to look, and what to write; None takes the defaults.
         device: see `Predictor`.
         batch_size: see `Predictor`.
-        workers: see `Predictor`.
+        workers: see `Predictor`, in each process; with helpers, None leaves it to `workers_of_a_share`.
         engine: see `Predictor`.
+        helpers: processes that take studies off this one, as `start_helpers` makes them. PyTorch's threads are shared
+            out among all.
         progress: called with (frames done, frames in all).
 
     Returns:
@@ -108,51 +103,92 @@ def predict_to_folder(
     chosen = options or Options()
     check_replaceable(out, overwrite=chosen.overwrite)
     found = find_images(inputs)
-    predictor = (
-        model_dir
-        if isinstance(model_dir, Predictor)
-        else Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
-    )
-    protocol = load_protocol(chosen.protocol, predictor.class_names)
-    groups, unreadable = group_studies(found)
-    total = len(found.frames)
-    tell = None if progress is None else (lambda done: progress(done, total))
-    with results_folder(out, overwrite=chosen.overwrite) as folder:
-        explain = StudyExplainer(predictor) if _explains(chosen, predictor, len(groups)) else None
-        writer = StudyWriter(
-            folder,
-            protocol,
-            several=len(groups) > 1,
-            failures=[*found.failures, *unreadable],
-            passed_over=found.passed_over,
-            dicom=chosen.dicom,
-            explain=explain,
+    processes = 1 if helpers is None else 1 + helpers.count
+    with _share_of_threads(processes):
+        if workers is None and helpers is not None:
+            workers = workers_of_a_share(device)
+        predictor = (
+            model_dir
+            if isinstance(model_dir, Predictor)
+            else Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
         )
-        start = time.perf_counter()
-        found_studies = analyse_studies(
-            groups, predictor, every_frame=chosen.every_frame, workers=workers, picture=still_jpeg, progress=tell
-        )
-        with closing(found_studies) as studies, ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
-            written: Future[None] | None = None
-            for study in studies:
-                if written is not None:
-                    written.result()  # one study is written while the next is analysed, and no more wait
-                written = pool.submit(writer.add, study)
-            if written is not None:
-                written.result()
-        writer.finish(predictor)
-        seconds = time.perf_counter() - start
+        protocol = load_protocol(chosen.protocol, predictor.class_names)
+        groups, unreadable = group_studies(found)
+        chosen = replace(chosen, explain=_explains(chosen, predictor, len(groups)))
+        outside, several = [*found.failures, *unreadable], len(groups) > 1
+        with results_folder(out, overwrite=chosen.overwrite) as folder:
+            writer = StudyWriter(
+                folder,
+                protocol,
+                several=several,
+                failures=outside,
+                passed_over=found.passed_over,
+                dicom=chosen.dicom,
+                explain=StudyExplainer(predictor) if chosen.explain else None,
+            )
+            start = time.perf_counter()
+            portions = portions_of(groups, processes)
+            work = partial(write_portion, predictor=predictor, writer=writer, options=chosen)
+            here = _Here(work, len(found.frames), helpers, progress)
+            if helpers is None:
+                written = [here(portion) for portion in portions]
+            else:
+                wanted = HelpWanted(folder, chosen, predictor.identity, helpers.arguments)
+                written = helpers.share(partial(help_with, wanted), portions, here, meanwhile=here.tell)
+            studies = AllStudies(folder, several=several, failures=outside, passed_over=found.passed_over)
+            for study in chain.from_iterable(written):
+                studies.add(study)
+            studies.finish(predictor)
+            seconds = time.perf_counter() - start
     return Summary(
-        images=len(writer.predictions),
-        abstained=sum(item.label is None for item in writer.predictions),
-        studies=tuple(writer.rows),
-        failures=tuple(writer.failures),
+        images=len(studies.predictions),
+        abstained=sum(item.label is None for item in studies.predictions),
+        studies=tuple(studies.rows),
+        failures=tuple(studies.failures),
         passed_over=len(found.passed_over),
-        reports=writer.reports,
-        key_objects=writer.key_objects,
-        without_report=writer.without_report,
+        reports=studies.reports,
+        key_objects=studies.key_objects,
+        without_report=studies.without_report,
         seconds=seconds,
     )
+
+
+@contextmanager
+def _share_of_threads(processes: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // processes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Here:
+    """What this process does, portion by portion, and how far the whole is."""
+
+    def __init__(
+        self,
+        work: Callable[..., list[WrittenStudy]],
+        total: int,
+        helpers: HelperProcesses | None,
+        progress: Callable[[float, int], None] | None,
+    ) -> None:
+        self._work = work
+        self._total = total
+        self._helpers = helpers
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, portion: Portion) -> list[WrittenStudy]:
+        written = self._work(portion, progress=self.tell)
+        self._done += sum(frames_of(files) for _, files in portion)
+        return written
+
+    def tell(self, of_portion: float = 0) -> None:
+        """Tell how many frames are done, by helpers, too."""
+        if self._progress is not None:
+            helped = 0.0 if self._helpers is None else self._helpers.told
+            self._progress(min(self._done + of_portion + helped, self._total), self._total)
 
 
 def _explains(options: Options, predictor: Predictor, studies: int) -> bool:

@@ -11,6 +11,7 @@ from monai.deploy.core import Fragment, Operator, OperatorSpec
 from fetal_monai.apps.deploy.study import ClassifiedStudy
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
+from fetal_monai.results.all_studies import AllStudies
 from fetal_monai.results.study_folder import StudyWriter
 from fetal_monai.study.protocol import DEFAULT_PROTOCOL, load_protocol
 
@@ -58,9 +59,10 @@ class ReportWriterOperator(Operator):
         unreadable = op_input.receive("unreadable")
         several = len(studies) > 1
         writer = StudyWriter(self._folder, protocol, several=several, failures=unreadable, dicom=True)
-        for study in studies:
-            writer.add(study.found, study.headers)
+        everything = AllStudies(self._folder, several=several, failures=unreadable)
+        for number, study in enumerate(studies, start=1):
+            everything.add(writer.write(number, study.found, study.headers))
         try:
-            writer.finish(self._predictor)
+            everything.finish(self._predictor)
         except InputError as error:
             raise InputError(self._source, ["no ultrasound image could be read", *error.problems]) from error
