@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -9,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fetal_monai.cli.running import Running
+from fetal_monai.errors import FetalMonaiError
 
 if TYPE_CHECKING:
     from fetal_monai.utils.helper_processes import HelperProcesses
+
+logger = logging.getLogger(__name__)
 
 FILES = 500
 """So many files pay for the start of one more process."""
@@ -34,6 +39,9 @@ def helpers_of_predict(
 
     Yields:
         The helpers, which end with the block; None where this process works alone.
+
+    Raises:
+        FetalMonaiError: if processes were asked for and cannot be begun.
     """
     count = paying(inputs, running["device"]) if processes is None else processes
     if count == 1:
@@ -41,7 +49,16 @@ def helpers_of_predict(
         return
     from fetal_monai.results.helpers import start_helpers  # noqa: PLC0415
 
-    with start_helpers(count - 1, model, **running) as helpers:
+    try:
+        helpers = start_helpers(count - 1, model, **running)
+    except OSError as error:
+        cause = f"no more processes can be begun ({error.strerror or error})"
+        if processes is not None:
+            raise FetalMonaiError(f"{cause}; try --processes 1") from error
+        logger.warning("%s; one does all the work", cause)
+        yield None
+        return
+    with helpers:
         yield helpers
 
 
@@ -68,6 +85,6 @@ def paying(inputs: Sequence[Path], device: str | None) -> int:
 def _files(inputs: Sequence[Path]) -> Iterator[Path]:
     for path in inputs:
         if path.is_dir():
-            yield from (found for found in path.rglob("*") if found.is_file())
+            yield from (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
         else:
             yield path

@@ -59,13 +59,13 @@ def predict(
         typer.Option(
             min=0,
             help="Threads of each process that decode.",
-            show_default="2, or none where a process has one processor",
+            show_default="2; none in one of several processes that has one processor",
         ),
     ] = None,
     processes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Processes that share the studies.", show_default="as many as pay, on a CPU, 4 at most"
+            min=1, max=64, help="Processes that share the studies.", show_default="as many as pay, on a CPU, 4 at most"
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in OUT.")] = False,

@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 _SEEN = np.zeros((3, 0, 0), np.uint8)  # in place of pixels that nobody needs any more
 _TORCH = ("auto", "torch")  # engines that a GPU may run; all others are for the CPU
-_WORKERS = 2
 Measure = Callable[[Frame], Any]
 
 
@@ -55,12 +54,15 @@ class Predictor:
         batch_size: images per pass of the network; None takes 4 on a CPU, where more are slower and need more memory,
             and 16 on a GPU.
         workers: threads that decode and prepare images while the network works, None takes 2; with 0 the calling thread
-            does both in turn, which `workers_of_a_share` is about.
+            does both in turn.
         engine: what runs the network, one of `fetal_monai.inference.engines.choose.ENGINES`. `auto`, on a CPU, is the
             fastest that is installed and computes what PyTorch does in float32; see docs/engines.md.
         throughput: many images a second rather than each of them soon, for who brings many: OpenVINO then has
             lanes, one for each of PyTorch's threads and four at most, each with a batch of its own. The other engines
             know no difference.
+        one_of_several: whether this process shares the machine with others like it. With one processor for each, by
+            PyTorch's number of threads, None takes 0 workers: threads beside the network would cost a tenth of the
+            time, in switching and in waiting for the interpreter.
 
     Attributes:
         class_names: the C classes, in the order of the probabilities.
@@ -94,6 +96,7 @@ class Predictor:
         workers: int | None = None,
         engine: str = "auto",
         throughput: bool = False,
+        one_of_several: bool = False,
     ) -> None:
         if (batch_size is not None and batch_size < 1) or (workers or 0) < 0:
             raise ValueError(f"batch_size must be 1 or more and workers 0 or more, got {batch_size} and {workers}")
@@ -110,7 +113,8 @@ class Predictor:
         self.engine = choose_engine(engine, model, self.device, features=self.decisions.ood is not None)
         self.identity = replace(identity, engine=self.engine.name)
         self._needs_metadata = needs_metadata(self.preprocessing)
-        self.workers = _WORKERS if workers is None else workers
+        one_processor = one_of_several and self.device.type == "cpu" and torch.get_num_threads() == 1
+        self.workers = workers if workers is not None else 0 if one_processor else 2
         self._turn = threading.Lock()
 
     def predict(
@@ -261,19 +265,6 @@ class Predictor:
             identity=self.identity,
             measured=frame.measured,
         )
-
-
-def workers_of_a_share(device: str | None) -> int | None:
-    """How many `workers` are best for a predictor in one of several processes that share the processors.
-
-    Args:
-        device: of the network.
-
-    Returns:
-        0 where this process's share is one processor, by PyTorch's number of threads: there, threads that decode beside
-        the network cost a tenth of the time, in switching and in waiting for the interpreter. Else None.
-    """
-    return 0 if (device or "cpu") == "cpu" and torch.get_num_threads() == 1 else None
 
 
 def _not_a_number(source: str) -> ReadFailure:

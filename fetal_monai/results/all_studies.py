@@ -11,7 +11,7 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.report.study_index import StudyRow, write_study_index
-from fetal_monai.results.folder import INDEX_FILE, STUDIES_FILE, write_results
+from fetal_monai.results.folder import INDEX_FILE, KEY_OBJECTS_FOLDER, REPORTS_FOLDER, STUDIES_FILE, write_results
 from fetal_monai.results.study_folder import StudySummary, WrittenStudy
 from fetal_monai.study.checklist import Status
 
@@ -29,8 +29,8 @@ class AllStudies:
         rows: one for each study.
         predictions: of all studies.
         failures: likewise, and those of no study.
-        reports: how many structured reports were written.
-        key_objects: how many selections of key objects were.
+        reports: names of the structured reports that were written.
+        key_objects: names of the selections of key objects.
         without_report: how many studies have none because they are of pictures or name no study.
     """
 
@@ -49,8 +49,8 @@ class AllStudies:
         self.rows: list[StudySummary] = []
         self.predictions: list[Prediction] = []
         self.failures: list[ReadFailure] = list(failures) if several else []  # an only study tells them itself
-        self.reports = 0
-        self.key_objects = 0
+        self.reports: set[str] = set()
+        self.key_objects: set[str] = set()
         self.without_report = 0
         self._without_page: list[ReadFailure] = []
 
@@ -63,8 +63,8 @@ class AllStudies:
         self.rows.append(written.row)
         self.predictions += written.predictions
         self.failures += written.failures
-        self.reports += written.report
-        self.key_objects += written.key_objects
+        self.reports |= {written.report} - {""}
+        self.key_objects |= {written.key_objects} - {""}
         self.without_report += written.without_report
         if not written.row.report:
             self._without_page += written.failures
@@ -81,6 +81,8 @@ class AllStudies:
         """
         if not self.predictions:
             raise InputError("input", [failure.message for failure in self.failures or self._outside])
+        _keep(self._folder / REPORTS_FOLDER, self.reports)
+        _keep(self._folder / KEY_OBJECTS_FOLDER, self.key_objects)
         write_results(self._folder, self.predictions, self.failures, predictor.identity, predictor.decisions)
         if self._several:
             rows = [_in_the_index(row) for row in self.rows]
@@ -92,6 +94,14 @@ class AllStudies:
             table = csv.DictWriter(file, [field.name for field in fields(StudySummary)])
             table.writeheader()
             table.writerows({**asdict(row), "name": _as_text(row.name)} for row in self.rows)
+
+
+def _keep(folder: Path, names: set[str]) -> None:
+    """Delete what a process had written of a study when it was killed: another has done it since, under other UIDs."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in names:
+                path.unlink()
 
 
 def _in_the_index(row: StudySummary) -> StudyRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 
 import torch
 
@@ -25,11 +26,14 @@ def start_helpers(
         model_dir: the model folder.
         device: see `Predictor`; give `predict_to_folder` the same.
         batch_size: likewise.
-        workers: likewise; None leaves it to `workers_of_a_share`.
+        workers: likewise.
         engine: likewise.
 
     Returns:
         The helpers; a context manager that ends them.
+
+    Raises:
+        OSError: if a process cannot be begun.
 
     Example:
         >>> from fetal_monai.model.released_model import released_model
@@ -38,5 +42,5 @@ def start_helpers(
         ...         predict_to_folder(["archive"], None, "results", helpers=helpers)
     """
     threads = max(1, torch.get_num_threads() // (count + 1))
-    running = (model_dir, device, batch_size, workers, engine, threads)
+    running = (Path(model_dir).absolute(), device, batch_size, workers, engine, threads)
     return HelperProcesses(count, "fetal_monai.results.study_portion:predictor_of_helper", *running)

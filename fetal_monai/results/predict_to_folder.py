@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from os import PathLike
+from pathlib import Path
 
 import torch
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.discover import find_images
 from fetal_monai.inference.prediction import ReadFailure
-from fetal_monai.inference.predictor import Predictor, workers_of_a_share
+from fetal_monai.inference.predictor import Predictor
 from fetal_monai.report.study_explain import StudyExplainer
 from fetal_monai.results.all_studies import AllStudies
 from fetal_monai.results.folder import check_replaceable, results_folder
@@ -86,10 +87,10 @@ def predict_to_folder(
         options: how to look, and what to write; None takes the defaults.
         device: see `Predictor`.
         batch_size: see `Predictor`.
-        workers: see `Predictor`, in each process; with helpers, None leaves it to `workers_of_a_share`.
+        workers: see `Predictor`, in each process.
         engine: see `Predictor`.
-        helpers: processes that take studies off this one, as `start_helpers` makes them. PyTorch's threads are shared
-            out among all.
+        helpers: processes that take studies off this one, as `start_helpers` makes them, where there are enough of
+            them; this one takes what they leave of PyTorch's threads.
         progress: called with (frames done, frames in all).
 
     Returns:
@@ -103,17 +104,25 @@ def predict_to_folder(
     chosen = options or Options()
     check_replaceable(out, overwrite=chosen.overwrite)
     found = find_images(inputs)
-    processes = 1 if helpers is None else 1 + helpers.count
-    with _share_of_threads(processes):
-        if workers is None and helpers is not None:
-            workers = workers_of_a_share(device)
+    groups, unreadable = group_studies(found)
+    portions = portions_of(groups, 1 if helpers is None else 1 + helpers.count)
+    if len(portions) == 1:
+        helpers = None
+    with _share_of_threads(helpers):
         predictor = (
             model_dir
             if isinstance(model_dir, Predictor)
-            else Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
+            else Predictor(
+                model_dir,
+                device,
+                batch_size,
+                workers=workers,
+                engine=engine,
+                throughput=True,
+                one_of_several=helpers is not None,
+            )
         )
         protocol = load_protocol(chosen.protocol, predictor.class_names)
-        groups, unreadable = group_studies(found)
         chosen = replace(chosen, explain=_explains(chosen, predictor, len(groups)))
         outside, several = [*found.failures, *unreadable], len(groups) > 1
         with results_folder(out, overwrite=chosen.overwrite) as folder:
@@ -127,13 +136,12 @@ def predict_to_folder(
                 explain=StudyExplainer(predictor) if chosen.explain else None,
             )
             start = time.perf_counter()
-            portions = portions_of(groups, processes)
             work = partial(write_portion, predictor=predictor, writer=writer, options=chosen)
             here = _Here(work, len(found.frames), helpers, progress)
             if helpers is None:
                 written = [here(portion) for portion in portions]
             else:
-                wanted = HelpWanted(folder, chosen, predictor.identity, helpers.arguments)
+                wanted = HelpWanted(folder, chosen, predictor.identity, helpers.arguments, Path.cwd())
                 written = helpers.share(partial(help_with, wanted), portions, here, meanwhile=here.tell)
             studies = AllStudies(folder, several=several, failures=outside, passed_over=found.passed_over)
             for study in chain.from_iterable(written):
@@ -146,17 +154,21 @@ def predict_to_folder(
         studies=tuple(studies.rows),
         failures=tuple(studies.failures),
         passed_over=len(found.passed_over),
-        reports=studies.reports,
-        key_objects=studies.key_objects,
+        reports=len(studies.reports),
+        key_objects=len(studies.key_objects),
         without_report=studies.without_report,
         seconds=seconds,
     )
 
 
 @contextmanager
-def _share_of_threads(processes: int) -> Iterator[None]:
+def _share_of_threads(helpers: HelperProcesses | None) -> Iterator[None]:
+    """Leave to helpers as many of PyTorch's threads as `start_helpers` gave them."""
+    if helpers is None:
+        yield
+        return
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // processes))
+    torch.set_num_threads(max(1, before - helpers.count * (before // (helpers.count + 1))))
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,16 +58,16 @@ class WrittenStudy:
         row: for the table of studies.
         predictions: of all its images.
         failures: of what could not be read.
-        report: whether it has a structured report.
-        key_objects: whether it has a selection of key objects.
+        report: name of its structured report, empty where it has none.
+        key_objects: name of its selection of key objects, likewise.
         without_report: whether a report was asked for that cannot be: it is of pictures or names no study.
     """
 
     row: StudySummary
     predictions: tuple[Prediction, ...]
     failures: tuple[ReadFailure, ...]
-    report: bool = False
-    key_objects: bool = False
+    report: str = ""
+    key_objects: str = ""
     without_report: bool = False
 
 
@@ -122,10 +123,12 @@ class StudyWriter:
             study = replace(study, files=files, failures=(*self._outside, *study.failures))
         checklist = check(study, self._protocol)
         page = ""
-        report = key_objects = False
+        report = key_objects = ""
         if study.predictions:
             place = f"{STUDIES_FOLDER}/{number}/" if self._several else ""
             page = f"{place}{PAGE_FILE}"
+            if place and (self._folder / place).exists():
+                shutil.rmtree(self._folder / place)  # what a process left of it that was killed
             (self._folder / place).mkdir(parents=True, exist_ok=True)
             write_json(study_to_json(study, checklist), self._folder / place / STUDY_FILE)
             write_study_page(study, checklist, self._folder / page, explain=self._explain)
@@ -142,22 +145,24 @@ class StudyWriter:
 
     def _write_dicom(
         self, study: Study, checklist: Checklist, headers: Mapping[str, Dataset] | None
-    ) -> tuple[bool, bool]:
-        """Write the structured report and the key objects; say of each whether there is one."""
+    ) -> tuple[str, str]:
+        """Write the structured report and the key objects; give their names, empty where there is none."""
         from fetal_monai.results.filing import read_headers  # noqa: PLC0415  # highdicom is heavy
         from fetal_monai.results.key_objects import build_key_objects  # noqa: PLC0415
         from fetal_monai.results.structured_report import write_report  # noqa: PLC0415
         from fetal_monai.results.study_report import build_study_report, can_be_filed  # noqa: PLC0415
 
         if not can_be_filed(study):
-            return False, False
+            return "", ""
         headers = read_headers(study.predictions) if headers is None else headers  # once for both documents
         report = build_study_report(study, checklist, headers)
-        write_report(report, self._folder / REPORTS_FOLDER / f"{report.SOPInstanceUID}.dcm")
+        names = [f"{report.SOPInstanceUID}.dcm", ""]
+        write_report(report, self._folder / REPORTS_FOLDER / names[0])
         selection = build_key_objects(study, checklist, headers)
         if selection is not None:
-            write_report(selection, self._folder / KEY_OBJECTS_FOLDER / f"{selection.SOPInstanceUID}.dcm")
-        return True, selection is not None
+            names[1] = f"{selection.SOPInstanceUID}.dcm"
+            write_report(selection, self._folder / KEY_OBJECTS_FOLDER / names[1])
+        return names[0], names[1]
 
 
 def _summary(number: int, study: Study, checklist: Checklist, page: str) -> StudySummary:

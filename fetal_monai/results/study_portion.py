@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.prediction import ModelIdentity
-from fetal_monai.inference.predictor import Predictor, workers_of_a_share
+from fetal_monai.inference.predictor import Predictor
 from fetal_monai.report.pictures import still_jpeg
 from fetal_monai.report.study_explain import StudyExplainer
 from fetal_monai.results.options import Options
@@ -24,14 +25,14 @@ from fetal_monai.results.study_folder import StudyWriter, WrittenStudy
 from fetal_monai.study.grouping import StudyFiles
 from fetal_monai.study.protocol import load_protocol
 from fetal_monai.study.study import analyse_studies
-from fetal_monai.utils.helper_processes import tell_main_process
+from fetal_monai.utils.helper_process import tell_main_process
 from fetal_monai.utils.thread_pool import thread_pool
 
 Portion = Sequence[tuple[int, StudyFiles]]
 """Studies with their numbers."""
 
-_LEAST_FRAMES = 24
-"""A portion is of so many frames or more: between two, the network waits for the first to be decoded."""
+_LEAST_FRAMES = 12
+"""A portion is of so many frames or more: its last batch may be small, and is waited for."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class HelpWanted:
         options: how to look, and what to write.
         identity: of the model, its engine among it, as the process that asks has it.
         running: arguments of `predictor_of_helper`.
+        directory: where that process is; paths are as seen from there.
     """
 
     folder: Path
     options: Options
     identity: ModelIdentity
     running: tuple[Any, ...]
+    directory: Path
 
 
 def portions_of(studies: Sequence[StudyFiles], processes: int) -> list[Portion]:
@@ -152,6 +155,7 @@ def help_with(wanted: HelpWanted, portion: Portion) -> list[WrittenStudy]:
         FetalMonaiError: as `write_portion` does, or if the helper's engine is another.
         OSError: likewise.
     """
+    os.chdir(wanted.directory)
     predictor, writer = _prepared(wanted)
     told = 0.0
 
@@ -166,10 +170,13 @@ def help_with(wanted: HelpWanted, portion: Portion) -> list[WrittenStudy]:
 @lru_cache(maxsize=1)
 def _prepared(wanted: HelpWanted) -> tuple[Predictor, StudyWriter]:
     predictor = predictor_of_helper(*wanted.running)
-    if predictor.identity != wanted.identity:
+    mine, theirs = predictor.identity, wanted.identity
+    if replace(mine, engine=theirs.engine) != theirs:
+        raise FetalMonaiError("the helpers have another model than the process that they help; give both the same")
+    if mine != theirs:
         raise FetalMonaiError(
-            f"one process classifies by {wanted.identity.engine}, another by {predictor.identity.engine}: name an "
-            "engine that each can use, or use one process"
+            f"one process classifies by {theirs.engine}, another by {mine.engine}: name an engine that each can use, "
+            "or use one process"
         )
     protocol = load_protocol(wanted.options.protocol, predictor.class_names)
     explain = StudyExplainer(predictor) if wanted.options.explain else None
@@ -192,7 +199,7 @@ def predictor_of_helper(  # noqa: PLR0917  # by their order, as they come from a
         model_dir: see `Predictor`.
         device: likewise.
         batch_size: likewise.
-        workers: likewise; None leaves it to `workers_of_a_share`.
+        workers: likewise.
         engine: likewise.
         threads: of PyTorch.
 
@@ -200,9 +207,9 @@ def predictor_of_helper(  # noqa: PLR0917  # by their order, as they come from a
         The predictor.
     """
     torch.set_num_threads(threads)
-    if workers is None:
-        workers = workers_of_a_share(device)
-    predictor = Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
+    predictor = Predictor(
+        model_dir, device, batch_size, workers=workers, engine=engine, throughput=True, one_of_several=True
+    )
     blank = np.zeros((3, 8, 8), np.uint8)
     list(predictor.predict([blank] * predictor.batch_size))  # engines compile what they run when they first run it
     return predictor

@@ -73,7 +73,7 @@ def predict_to_shards(
         overwrite: begin anew.
         device: of each worker; by default a GPU where the cluster has any.
         batch_size: see `Predictor`.
-        workers: threads of each worker that decode; see `PartClassifier`.
+        workers: threads of each worker that decode; see `Predictor`.
         engine: of each worker; see `Predictor`.
         size: how many workers; by default as many as there are cores, or GPUs.
         progress: called with how many files are done, and what was in them.

@@ -16,7 +16,7 @@ from fetal_monai.dicom.index import index_file
 from fetal_monai.errors import InputError
 from fetal_monai.inference.discover import judge, judge_named
 from fetal_monai.inference.prediction import ReadFailure
-from fetal_monai.inference.predictor import Predictor, workers_of_a_share
+from fetal_monai.inference.predictor import Predictor
 from fetal_monai.shards.journal import DEATHS, JOURNALS, Journal
 from fetal_monai.shards.listing import Part
 from fetal_monai.shards.table import FAILED, PASSED_OVER, Counts, Row, count, row_of, row_without_image, write_part
@@ -30,7 +30,7 @@ class PartClassifier:
         out: where the parts go, likewise.
         device: see `Predictor`.
         batch_size: see `Predictor`.
-        workers: see `Predictor`; None leaves it to `workers_of_a_share`.
+        workers: see `Predictor`.
         engine: see `Predictor`.
     """
 
@@ -45,9 +45,9 @@ class PartClassifier:
         engine: str,
     ) -> None:
         self._out = Path(out)
-        if workers is None:
-            workers = workers_of_a_share(device)  # Ray gives PyTorch one thread for a processor
-        self._predictor = Predictor(model_dir, device, batch_size, workers=workers, engine=engine, throughput=True)
+        self._predictor = Predictor(
+            model_dir, device, batch_size, workers=workers, engine=engine, throughput=True, one_of_several=True
+        )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Do what Ray Data hands over.

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from importlib import import_module
-from multiprocessing.connection import wait as wait_for_end
-from multiprocessing.sharedctypes import Synchronized
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 from fetal_monai.utils.closing import Closing
+from fetal_monai.utils.helper_process import HelperProcess, LostError
 
 logger = logging.getLogger(__name__)
 
 P = TypeVar("P")
 R = TypeVar("R")
 _LOOK_EVERY = 0.2  # seconds between looks at how far the others are, where there is nothing else to do
-
-_so_far: Synchronized[float] | None = None  # in a helper: what all of them have told
 
 
 class HelperProcesses(Closing):
@@ -37,12 +30,17 @@ class HelperProcesses(Closing):
 
     Args:
         count: how many, beside this process.
-        first: what each of them calls first, "module:function"; by its name, so that this process need not import it.
-        arguments: of that function; they can be pickled. What it raises, the work itself will raise again.
+        first: what each of them calls first, "module:function"; by its name, so that this process need not import it. A
+            helper in which that fails does not help, and one line of the log says so.
+        arguments: of that function; they can be pickled.
 
     Attributes:
         count: how many.
         arguments: of the first function.
+        told: what the helpers have told by `tell_main_process` of the work that is shared, in all.
+
+    Raises:
+        OSError: if a process cannot be begun.
 
     Example:
         >>> with HelperProcesses(1, "math:sqrt", 2) as helpers:  # doctest: +SKIP
@@ -51,20 +49,19 @@ class HelperProcesses(Closing):
     """
 
     def __init__(self, count: int, first: str, *arguments: object) -> None:
-        context = multiprocessing.get_context("spawn")
-        others = {process.pid for process in multiprocessing.active_children()}
         self.count = count
         self.arguments = arguments
-        self._so_far = context.Value("d", 0.0)
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(self._so_far,))
-        with _interrupts_for_this_process_alone():
-            self._ready = [self._pool.submit(_call, first, arguments) for _ in range(count)]
-        self._processes = [process for process in multiprocessing.active_children() if process.pid not in others]
-
-    @property
-    def told(self) -> float:
-        """What the helpers have told by `tell_main_process` so far, in all."""
-        return float(self._so_far.value)
+        self.told = 0.0
+        self._helpers: list[HelperProcess] = []
+        self._closed = False
+        self._counting = threading.Lock()
+        try:
+            with _interrupts_for_this_process_alone():
+                for _ in range(count):
+                    self._helpers.append(HelperProcess(first, arguments))
+        except BaseException:
+            self.close()
+            raise
 
     def share(
         self,
@@ -76,8 +73,8 @@ class HelperProcesses(Closing):
     ) -> list[R]:
         """Do all parts of a work; whoever has time takes the next, in their order.
 
-        Should a helper be killed, as a machine does that is short of memory, this process does its part, and all that
-        are left: one line of the log says so.
+        Should a helper be killed, as a machine does that is short of memory, the others and this process do its part,
+        perhaps for the second time, and one line of the log says so.
 
         Args:
             function: what a helper calls with a part: of a module, and everything it takes and gives can be pickled.
@@ -90,30 +87,18 @@ class HelperProcesses(Closing):
 
         Raises:
             Exception: what `function` or `here` raises; the helpers are ended then.
+            ValueError: if they are already.
         """
+        if self._closed:
+            raise ValueError("these helpers are closed; make others")
+        self.told = 0.0
         waiting = deque(enumerate(parts))
         results = dict[int, R]()
 
-        def serve(ready: Future[None]) -> None:
-            """Give one helper a part after another, once there is one that can begin."""
-            while waiting and not ready.done():
-                wait([ready], timeout=_LOOK_EVERY)
-            while waiting:
-                try:
-                    number, part = waiting.popleft()
-                except IndexError:  # another was faster
-                    return
-                try:
-                    results[number] = self._pool.submit(function, part).result()
-                except BrokenProcessPool:
-                    waiting.append((number, part))
-                    return
-
         with ThreadPoolExecutor(self.count, thread_name_prefix="helper") as threads:
-            serving = [threads.submit(serve, ready) for ready in self._ready]
             try:
-                while waiting or not all(served.done() for served in serving):
-                    _raise_faults(serving)
+                serving = [threads.submit(self._serve, helper, function, waiting, results) for helper in self._helpers]
+                while not all(served.done() for served in serving) or waiting:  # in this order: they may put parts back
                     try:
                         number, part = waiting.popleft()
                     except IndexError:
@@ -121,42 +106,44 @@ class HelperProcesses(Closing):
                         meanwhile()
                         continue
                     results[number] = here(part)
-                _raise_faults(serving)
+                for served in serving:
+                    served.result()
             except BaseException:
                 waiting.clear()
                 self.close()  # or the threads would wait for what nobody wants any more
                 raise
-        if ended := [process.exitcode for process in self._processes if process.exitcode]:
-            logger.warning("%d helping process(es) ended early (exit status %s): out of memory?", len(ended), ended[0])
         return [results[number] for number in range(len(parts))]
 
     def close(self) -> None:
         """End the helpers, whatever they do."""
-        for process in self._processes:
-            process.terminate()
-        self._pool.shutdown(cancel_futures=True)
+        self._closed = True
+        for helper in self._helpers:
+            helper.end()
 
+    def _serve(
+        self, helper: HelperProcess, function: Callable[[P], R], waiting: deque[tuple[int, P]], results: dict[int, R]
+    ) -> None:
+        """Give one helper a part after another."""
+        while waiting and not helper.begun(_LOOK_EVERY):
+            pass
+        while helper.alive:
+            try:
+                number, part = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = helper.do(function, part, self._hear)
+            except LostError as lost:
+                waiting.append((number, part))
+                if not self._closed:
+                    logger.warning("a process that helped ended early (%s); others do its part", lost)
+            except BaseException:
+                waiting.clear()  # nobody begins another part
+                raise
 
-def _raise_faults(serving: Sequence[Future[None]]) -> None:
-    for served in serving:
-        if served.done():
-            served.result()
-
-
-def tell_main_process(amount: float) -> None:
-    """Let the process that a helper works for know how far it is; for that process's `HelperProcesses.told`.
-
-    Args:
-        amount: what was done since the last time.
-    """
-    if _so_far is not None:
-        with _so_far.get_lock():
-            _so_far.value += amount
-
-
-def _call(name: str, arguments: Sequence[object]) -> None:
-    module, _, function = name.partition(":")
-    getattr(import_module(module), function)(*arguments)
+    def _hear(self, amount: float) -> None:
+        with self._counting:
+            self.told += amount
 
 
 @contextmanager
@@ -170,20 +157,3 @@ def _interrupts_for_this_process_alone() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin(so_far: Synchronized[float]) -> None:
-    """What a helper does first."""
-    global _so_far  # noqa: PLW0603  # a process's own, which only an initializer can be given
-    _so_far = so_far
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
-    threading.Thread(target=_end_with_main_process, daemon=True).start()
-
-
-def _end_with_main_process() -> None:
-    """Leave no helper behind a process that was killed."""
-    main = multiprocessing.parent_process()
-    if main is not None:
-        with suppress(OSError):
-            wait_for_end([main.sentinel])
-        os._exit(1)

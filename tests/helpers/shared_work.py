@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
-from fetal_monai.utils.helper_processes import HelperProcesses, tell_main_process
+from fetal_monai.utils.helper_process import tell_main_process
+from fetal_monai.utils.helper_processes import HelperProcesses
 
 
 def ready(folder):
@@ -32,6 +34,29 @@ def die_of(number):
     if multiprocessing.parent_process() is not None:
         os.kill(os.getpid(), signal.SIGKILL)
     return number**2, os.getpid()
+
+
+def die_once(number):
+    """One helper takes the first part and dies."""
+    if number == 9 and multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(number)
+
+
+class UnreadableError(Exception):
+    def __init__(self, one, other):
+        super().__init__(f"{one} {other}")
+
+
+def fail_strangely(kind):
+    error = UnreadableError("a fault that", kind) if kind == "cannot be read" else ValueError(f"a fault that {kind}")
+    if kind == "cannot be pickled":
+        error.lock = threading.Lock()
+    raise error
+
+
+def give_a_lock(_):
+    return threading.Lock()
 
 
 def fail_at(number):

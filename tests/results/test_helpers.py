@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 
+import pydicom
 import pytest
 import torch
 from hypothesis import given
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from fetal_monai.cli import app
 from fetal_monai.cli.helpers import paying
+from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.results.helpers import start_helpers
 from fetal_monai.results.options import Options
@@ -43,7 +45,7 @@ def test_portions_are_all_studies_once_in_their_order(given_studies, processes):
     sizes = [sum(frames_of(files) for _, files in portion) for portion in portions]
     left = sum(sizes)
     for size, portion in list(zip(sizes, portions, strict=True))[:-1]:
-        enough = max(24, left / (4 * processes))
+        enough = max(12, left / (4 * processes))
         assert size >= enough > size - frames_of(portion[-1][1]), "no study more than it takes"
         left -= size
 
@@ -82,8 +84,13 @@ def test_processes_are_for_files(tmp_path):
 def helped(evaluated_model):
     """One helper for all tests of this module, and its process; beginning takes some seconds."""
     with start_helpers(1, evaluated_model, device="cpu", engine="torch") as helpers:
-        wait(helpers._ready)
+        until_ready(helpers)
         yield helpers
+
+
+def until_ready(helpers):
+    while not all(helper.begun(0.1) for helper in helpers._helpers):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -141,25 +148,66 @@ def test_processes_that_would_answer_by_other_engines_stop(helped, phantom, eval
 
 
 @pytest.mark.thorough
+def test_one_study_is_written_as_by_one_process(helped, phantom, evaluated_model, tmp_path):
+    entries = list(index_dicom(phantom).values())
+    for entry in entries:
+        if entry.study == entries[0].study:
+            shutil.copy(entry.path, tmp_path)
+    (tmp_path / "broken.dcm").write_bytes(b"no image")
+    (tmp_path / "notes.txt").touch()
+    both = [
+        predict_to_folder(
+            [tmp_path],
+            evaluated_model,
+            tmp_path / out,
+            Options(explain=False),
+            device="cpu",
+            engine="torch",
+            helpers=helpers,
+        )
+        for out, helpers in ((".one", None), (".two", helped))
+    ]
+    assert replace(both[0], seconds=0) == replace(both[1], seconds=0)
+    assert both[1].failures
+    assert {path.name for path in (tmp_path / ".two").iterdir()} == {
+        path.name for path in (tmp_path / ".one").iterdir()
+    }
+
+
+@pytest.mark.thorough
 def test_what_a_killed_helper_leaves_is_done_all_the_same(alone, phantom, evaluated_model, tmp_path, caplog):
     summary, theirs = alone
     with start_helpers(1, evaluated_model, device="cpu", engine="torch") as helpers:
-        wait(helpers._ready)
-        (process,) = helpers._processes
+        until_ready(helpers)
+        (process,) = [helper._process for helper in helpers._helpers]
+
+        def kill(done, _):
+            """Kill the helper when it has written a report or two."""
+            if done and len(list((tmp_path / "out").glob(".predict-*/new/structured_reports/*.dcm"))) > 3:
+                process.kill()
 
         mine = predict_to_folder(
             [phantom],
             evaluated_model,
             tmp_path / "out",
-            Options(explain=False),
+            Options(explain=False, dicom=True),
             device="cpu",
             engine="torch",
             helpers=helpers,
-            progress=lambda *_: process.kill(),
+            progress=kill,
         )
-    assert "1 helping process(es) ended early (exit status -9)" in caplog.text
-    assert replace(mine, seconds=0) == replace(summary, seconds=0)
-    assert close(content(tmp_path / "out"), content(theirs))
+    assert "a process that helped ended early (exit status -9" in caplog.text
+    rows = [replace(row, seconds=0) for row in (mine, summary)]
+    assert replace(rows[0], reports=0, key_objects=0) == rows[1]
+    assert close(
+        *(
+            {name: text for name, text in content(out).items() if not name.endswith(".dcm")}
+            for out in (tmp_path / "out", theirs)
+        )
+    )
+    reports = [pydicom.dcmread(path) for path in (tmp_path / "out/structured_reports").iterdir()]
+    assert len(reports) == mine.reports == len({report.StudyInstanceUID for report in reports}) == len(mine.studies)
+    assert len(list((tmp_path / "out/key_objects").iterdir())) == mine.key_objects
 
 
 @pytest.mark.thorough

@@ -59,6 +59,8 @@ def test_all_take_part_and_results_are_in_order(pair, caplog):
     workers = [pid for _, pid in results]
     assert len(set(workers)) == 3
     assert pair.told == sum(pid != os.getpid() for pid in workers)
+    assert pair.share(shared_work.square, range(9), here)[8][0] == 64
+    assert pair.told <= 9, "of this work alone"
     assert pair.share(shared_work.square, [], here) == []
     assert not caplog.records
 
@@ -66,7 +68,7 @@ def test_all_take_part_and_results_are_in_order(pair, caplog):
 def test_what_killed_helpers_leave_is_done_here(pair, caplog):
     results = pair.share(shared_work.die_of, range(20), here)
     assert results == [(number**2, os.getpid()) for number in range(20)]
-    assert "2 helping process(es) ended early" in caplog.text
+    assert caplog.text.count("a process that helped ended early (exit status -9, perhaps for want of memory)") == 2
     assert pair.share(shared_work.square, range(3), here) == [(number**2, os.getpid()) for number in range(3)]
 
 
@@ -74,6 +76,38 @@ def test_a_fault_in_a_helper_is_raised_here_and_ends_all(pair, tmp_path):
     with pytest.raises(OSError, match="no space for"):
         pair.share(shared_work.fail_at, range(20), here)
     until(lambda: gone(started(tmp_path, "ready")))
+
+
+def test_one_that_dies_takes_no_other_with_it(pair, caplog):
+    results = pair.share(shared_work.die_once, [9, *range(60)], here)
+    assert [square for square, _ in results] == [81, *(number**2 for number in range(60))]
+    assert len({pid for _, pid in results}) == 2, "a helper and this process"
+    assert caplog.text.count("ended early") == 1
+
+
+@pytest.mark.parametrize("kind", ["cannot be pickled", "cannot be read"])
+def test_a_fault_that_cannot_travel_is_told_in_words(pair, kind):
+    with pytest.raises(RuntimeError, match=f"a fault that {kind}"):
+        pair.share(shared_work.fail_strangely, [kind] * 20, lambda _: time.sleep(0.02))
+
+
+def test_a_result_that_cannot_travel_is_a_fault(pair):
+    with pytest.raises(Exception, match="pickle"):
+        pair.share(shared_work.give_a_lock, range(20), here)
+
+
+def test_a_helper_that_cannot_begin_does_not_help(caplog):
+    with HelperProcesses(1, "shared_work:fail_at", 3) as helpers:
+        results = helpers.share(shared_work.square, range(100), here)
+    assert results == [(number**2, os.getpid()) for number in range(100)]
+    assert "a process that should help cannot begin" in caplog.text
+    assert "no space for 3" in caplog.text
+
+
+def test_helpers_that_are_closed_say_so(pair):
+    pair.close()
+    with pytest.raises(ValueError, match="closed"):
+        pair.share(shared_work.square, [1], here)
 
 
 def test_a_fault_here_waits_for_no_helper(pair, tmp_path):
