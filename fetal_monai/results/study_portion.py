@@ -66,7 +66,7 @@ def portions_of(studies: Sequence[StudyFiles], processes: int) -> list[Portion]:
         They do not depend on who is how fast; so neither do batches, nor the last digits of what comes of them.
 
     Example:
-        >>> studies = [StudyFiles(f"study {k}", None, tuple(f"{k}-{n}.dcm" for n in range(20))) for k in range(12)]
+        >>> studies = [StudyFiles(f"study {k}", None, tuple(f"{k}-{n}.dcm" for n in range(10))) for k in range(12)]
         >>> [[number for number, _ in portion] for portion in portions_of(studies, 2)]
         [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12]]
         >>> len(portions_of(studies, 1))

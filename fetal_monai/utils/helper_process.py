@@ -67,7 +67,7 @@ class HelperProcess:
             self._begun = said == _READY
             if said == _FAILED:
                 self.alive = False
-                logger.warning("a process that should help cannot begin (%s); others do its part", what)
+                logger.warning("a process that should help cannot begin (%s); others do its work", what)
         return self._begun or not self.alive
 
     def do(self, function: Callable[[P], R], part: P, told: Callable[[float], None]) -> R:

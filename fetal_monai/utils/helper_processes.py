@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from fetal_monai.utils.closing import Closing
@@ -73,8 +74,8 @@ class HelperProcesses(Closing):
     ) -> list[R]:
         """Do all parts of a work; whoever has time takes the next, in their order.
 
-        Should a helper be killed, as a machine does that is short of memory, the others and this process do its part,
-        perhaps for the second time, and one line of the log says so.
+        Should a helper be killed, as a machine does that is short of memory, this process does its part, perhaps for
+        the second time, and one line of the log says so.
 
         Args:
             function: what a helper calls with a part: of a module, and everything it takes and gives can be pickled.
@@ -93,14 +94,15 @@ class HelperProcesses(Closing):
             raise ValueError("these helpers are closed; make others")
         self.told = 0.0
         waiting = deque(enumerate(parts))
+        left = deque[tuple[int, P]]()  # by helpers that died; not for other helpers, which it might kill, too
         results = dict[int, R]()
-
+        serve = partial(self._serve, function=function, waiting=waiting, left=left, results=results)
         with ThreadPoolExecutor(self.count, thread_name_prefix="helper") as threads:
             try:
-                serving = [threads.submit(self._serve, helper, function, waiting, results) for helper in self._helpers]
-                while not all(served.done() for served in serving) or waiting:  # in this order: they may put parts back
+                serving = [threads.submit(serve, helper) for helper in self._helpers]
+                while not all(served.done() for served in serving) or waiting or left:  # in this order
                     try:
-                        number, part = waiting.popleft()
+                        number, part = (left or waiting).popleft()
                     except IndexError:
                         wait(serving, timeout=_LOOK_EVERY)
                         meanwhile()
@@ -121,7 +123,12 @@ class HelperProcesses(Closing):
             helper.end()
 
     def _serve(
-        self, helper: HelperProcess, function: Callable[[P], R], waiting: deque[tuple[int, P]], results: dict[int, R]
+        self,
+        helper: HelperProcess,
+        function: Callable[[P], R],
+        waiting: deque[tuple[int, P]],
+        left: deque[tuple[int, P]],
+        results: dict[int, R],
     ) -> None:
         """Give one helper a part after another."""
         while waiting and not helper.begun(_LOOK_EVERY):
@@ -134,9 +141,9 @@ class HelperProcesses(Closing):
             try:
                 results[number] = helper.do(function, part, self._hear)
             except LostError as lost:
-                waiting.append((number, part))
+                left.append((number, part))
                 if not self._closed:
-                    logger.warning("a process that helped ended early (%s); others do its part", lost)
+                    logger.warning("a process that helped ended early (%s); this one does its part", lost)
             except BaseException:
                 waiting.clear()  # nobody begins another part
                 raise
