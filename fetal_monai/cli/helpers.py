@@ -72,7 +72,7 @@ def paying(inputs: Sequence[Path], device: str | None) -> int:
     Returns:
         1 where there are few files, on a GPU, and where PyTorch has one thread.
     """
-    files = sum(1 for _ in islice(_files(inputs), FILES * MOST))
+    files = sum(1 for _ in islice(_names(inputs), FILES * MOST))
     if files <= FILES:
         return 1
     import torch  # noqa: PLC0415  # a second, which small calls need not wait for here
@@ -82,9 +82,10 @@ def paying(inputs: Sequence[Path], device: str | None) -> int:
     return min(torch.get_num_threads(), MOST, -(-files // FILES))
 
 
-def _files(inputs: Sequence[Path]) -> Iterator[Path]:
+def _names(inputs: Sequence[Path]) -> Iterator[str]:
     for path in inputs:
         if path.is_dir():
-            yield from (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+            for _, _, names in os.walk(path):
+                yield from names
         else:
-            yield path
+            yield path.name

@@ -90,6 +90,8 @@ def predict(
     Exit status: 0 all images classified; 1 a mistake, nothing written; 2 wrong usage; 3 some files could not be read,
     or some studies not fetched; the others are in OUT.
     """
+    from fetal_monai.results.options import Options  # noqa: PLC0415
+
     where = remote.Where(dicomweb, study, since, keep, auth_file, ca, client_cert, client_key)
     remote.check_usage(inputs, where)
     if ray and (dicomweb or sr or explain):
@@ -98,8 +100,6 @@ def predict(
         )
     if processes is not None and (ray or dicomweb):
         raise typer.BadParameter("--processes is for files: Ray has its own, and an archive gives one study at a time")
-    from fetal_monai.results.options import Options  # noqa: PLC0415
-
     folder = model_folder(model)
     running = Running(device=device, batch_size=batch_size, workers=workers, engine=engine)
     if ray:

@@ -106,8 +106,8 @@ def predict_to_folder(
     found = find_images(inputs)
     groups, unreadable = group_studies(found)
     portions = portions_of(groups, 1 if helpers is None else 1 + helpers.count)
-    if len(portions) == 1:
-        helpers = None
+    if len(portions) <= 1:
+        helpers = None  # there is nothing to share
     with _share_of_threads(helpers):
         predictor = (
             model_dir
