@@ -43,4 +43,4 @@ def start_helpers(
     """
     threads = max(1, torch.get_num_threads() // (count + 1))
     running = (Path(model_dir).absolute(), device, batch_size, workers, engine, threads)
-    return HelperProcesses(count, "fetal_monai.results.study_portion:predictor_of_helper", *running)
+    return HelperProcesses(count, "fetal_monai.results.in_helper:predictor_of_helper", *running)

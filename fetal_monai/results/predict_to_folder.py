@@ -20,16 +20,10 @@ from fetal_monai.inference.predictor import Predictor
 from fetal_monai.report.study_explain import StudyExplainer
 from fetal_monai.results.all_studies import AllStudies
 from fetal_monai.results.folder import check_replaceable, results_folder
+from fetal_monai.results.in_helper import HelpWanted, help_with
 from fetal_monai.results.options import Options
 from fetal_monai.results.study_folder import StudySummary, StudyWriter, WrittenStudy
-from fetal_monai.results.study_portion import (
-    HelpWanted,
-    Portion,
-    frames_of,
-    help_with,
-    portions_of,
-    write_portion,
-)
+from fetal_monai.results.study_portion import Portion, frames_of, portions_of, write_portion
 from fetal_monai.study.grouping import group_studies
 from fetal_monai.study.protocol import load_protocol
 from fetal_monai.utils.helper_processes import HelperProcesses
