@@ -46,7 +46,7 @@ def deidentify(
     ] = None,
     banner: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the height to blank where no regions are declared; 0.08 by default."),
+        typer.Option(min=0, max=1, help="Share of the height to blank where no regions leave it out; 0.08 by default."),
     ] = None,
 ) -> None:
     """Write copies that name no one: headers by the DICOM profile, pixels outside the ultrasound regions blanked.
@@ -92,8 +92,9 @@ def _show(outcome: Outcome, out: Path, key: Path | None, *, banner: float | None
     for reason, count in Counter(outcome.passed_over.values()).most_common():
         typer.echo(f"{count} passed over: {reason}")
     if unsure:
-        blanked = "nothing is blanked" if banner == 0 else "only the rows of the banner are blanked"
-        typer.echo(f"{unsure} files declare no ultrasound regions: {blanked}, text may be left.", err=True)
+        files = "1 file declares" if unsure == 1 else f"{unsure} files declare"
+        blanked = "" if banner == 0 else "; the banner is blanked"
+        typer.echo(f"{files} no ultrasound regions that leave the banner out{blanked}; text may be left.", err=True)
     _list("files could not be de-identified", outcome.failures)
     _list(
         "rows of the labels are left out, their file was not written",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection
 from datetime import date, timedelta
@@ -19,6 +20,7 @@ from pydicom.sr.coding import Code
 import fetal_monai
 from fetal_monai.deidentify.profile import EDITION, action_of, require_package
 from fetal_monai.deidentify.pseudonyms import Pseudonyms
+from fetal_monai.deidentify.unlisted import action_of_unlisted
 
 
 class Keep(str, Enum):
@@ -41,6 +43,13 @@ _OPTION_CODES = {
 }
 _PATIENT_GROUP = 0x0010  # birth, death, last menses: not among what the option of modified dates keeps
 _REQUIRED = tag_for_keyword("AcquisitionDateTime")  # type 1C: the one that X/../D meets in ultrasound IODs
+_CLOCK = r"(?:\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)"
+_DAY = r"(\d{4})(\d{2})(\d{2})"
+_GRAMMAR = {  # PS3.5 table 6.2-1, of single values: a range would give the shift away, a text whatever it says
+    "DA": re.compile(f"{_DAY}()", re.ASCII),
+    "DT": re.compile(rf"{_DAY}({_CLOCK}?(?:[+-]\d{{4}})?)", re.ASCII),
+    "TM": re.compile(_CLOCK, re.ASCII),
+}
 _NO_TIME = {"DA": "19000101", "DT": "19000101000000", "TM": "000000"}
 
 
@@ -50,7 +59,7 @@ def deidentify_header(
     """De-identify a header in place.
 
     Private attributes go, at every depth, and so does what nobody knows: attributes that are not in the dictionary or
-    cannot be parsed, and names, dates and times that the profile does not list.
+    cannot be parsed, and what the profile does not list and could yet name somebody, see `action_of_unlisted`.
 
     Args:
         data: the data set without its pixels; file meta information is not touched.
@@ -124,17 +133,18 @@ class _Cleaner:
                     data.add_new(tag, dictionary_VR(tag), None)
 
     def _apply(self, data: Dataset, element: DataElement, action: str) -> None:
+        listed, action = bool(action), action or action_of_unlisted(element)
         if element.VR == "UN":
             del data[element.tag]
         elif element.tag in self._kept:
             self._keep(element)
-        elif self._days and action and element.VR in _NO_TIME and element.tag.group != _PATIENT_GROUP:
+        elif self._days and listed and element.VR in _NO_TIME and element.tag.group != _PATIENT_GROUP:
             element.value = _shifted(element, self._days)
         elif action == "U":
             element.value = _each(element.value, self._pseudonyms.uid)
-        elif action in {"Z", "Z/D"} or (not action and element.VR == "PN"):
+        elif action in {"Z", "Z/D"}:
             element.value = Sequence() if element.VR == "SQ" else None
-        elif action == "X/Z/U*" or (not action and element.VR not in _NO_TIME):
+        elif action in {"", "X/Z/U*"}:
             self._keep(element)
         elif action == "D" and element.VR != "SQ":  # in a sequence, which no ultrasound IOD has, nothing is left to see
             _dummy(element)
@@ -165,10 +175,15 @@ def _dummy(element: DataElement) -> None:
 
 
 def _shifted(element: DataElement, days: int) -> Any:
-    """The dates `days` later, times as they are; what is not quite a date raises, and goes."""
+    """The dates `days` later, times as they are; what is not quite a date or a time raises, and goes."""
 
     def shift(value: str) -> str:
-        day = date(int(value[:4]), int(value[4:6]), int(value[6:8])) + timedelta(days)
-        return day.strftime("%Y%m%d") + value[8:]
+        found = _GRAMMAR[element.VR].fullmatch(value.strip(" \0"))
+        if found is None:
+            raise ValueError(element.VR)
+        if element.VR == "TM":
+            return found[0]
+        day = date(int(found[1]), int(found[2]), int(found[3])) + timedelta(days)
+        return day.strftime("%Y%m%d") + found[4]
 
-    return element.value if element.VR == "TM" else _each(element.value, shift)
+    return _each(element.value, shift)

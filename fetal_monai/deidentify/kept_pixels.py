@@ -22,7 +22,7 @@ class KeptPixels:
 
     Args:
         mask: (rows, columns) bool, True where pixels stay as they are.
-        declared: whether the file's own regions say so; else only the banner goes.
+        declared: whether the file's own regions say so, and leave the banner out; else nobody has looked where text is.
     """
 
     mask: NDArray[np.bool_]
@@ -36,7 +36,8 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
         regions: that the file declares. Graphics are not kept: their content is drawn, text included.
         rows: of a frame.
         columns: of a frame.
-        banner: share of the height to blank at the top where no regions are declared, or where they cover the screen.
+        banner: share of the height to blank at the top where no regions are declared, or where they cover the screen
+            or reach into these rows: a region with a banner in it does not tell where the text is.
 
     Returns:
         The pixels that stay.
@@ -54,8 +55,11 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
         if box is not None and region.kind != "graphics":
             top, bottom, left, right = box
             mask[top:bottom, left:right] = True
-    if 0 < mask.mean() <= _MOST:
+    in_banner = slice(round(banner * rows))
+    declared = 0 < mask.mean() <= _MOST
+    if declared and not mask[in_banner].any():
         return KeptPixels(mask, declared=True)
-    mask[:] = True
-    mask[: round(banner * rows)] = False
+    if not declared:
+        mask[:] = True
+    mask[in_banner] = False
     return KeptPixels(mask, declared=False)

@@ -233,7 +233,7 @@ def test_files_without_regions_are_told_of(kit, tmp_path):
     kit.save(kit.dataset(kit.screens(1), regions=[]), tmp_path / "in" / "a.dcm")
     result = command(tmp_path / "in" / "a.dcm", tmp_path / "out")
     assert result.exit_code == 0
-    assert "1 files declare no ultrasound regions" in result.output
+    assert "1 file declares no ultrasound regions" in result.output
     assert 'class="unsure"' in (tmp_path / "out" / "contact_sheet.html").read_text()
 
 

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as table
 from pydicom import config
-from pydicom.datadict import DicomDictionary, dictionary_keyword, dictionary_VR
+from pydicom.datadict import DicomDictionary, dictionary_keyword, dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
@@ -138,6 +138,64 @@ def test_private_unknown_and_unreadable_attributes_go_at_every_depth(kit):
         assert 0x00189999 not in level
         assert 0x00180027 not in level
     assert CANARY not in str(data)
+
+
+UNLISTED = [  # none of them in the table
+    ("PatientBirthDateInAlternativeCalendar", "LO", CANARY),
+    ("PatientDeathDateInAlternativeCalendar", "LO", CANARY),
+    ("RetrieveURL", "UR", f"https://pacs/studies/1.2.3?patient={CANARY}"),
+    ("CommentsOnTheScheduledProcedureStep", "LT", CANARY),
+    ("DocumentTitle", "ST", CANARY),
+    ("FrameOfInterestDescription", "LO", CANARY),
+    ("SegmentLabel", "LO", CANARY),
+    ("PlacerOrderNumberImagingServiceRequestRetired", "SH", CANARY),
+    ("RegionFlags", "LO", CANARY),  # text where there should be a number
+]
+
+
+@pytest.mark.parametrize(("keyword", "vr", "value"), UNLISTED)
+def test_what_the_table_does_not_list_and_could_name_somebody_goes(kit, keyword, vr, value):
+    data = kit.dataset(kit.screens(1))
+    assert tag_for_keyword(keyword) not in {tag[0] << 16 | tag[1] for tag in DISTINCT["ALL_TAGS"]}
+    for level in (data, data.SequenceOfUltrasoundRegions[0]):
+        level.add_new(tag_for_keyword(keyword), vr, value)
+    deidentify_header(data, NAMES, pixels_cleaned=True)
+    assert CANARY not in str(data)
+
+
+def test_uids_that_the_table_does_not_list_are_replaced_unless_they_are_of_a_standard(kit):
+    data = kit.dataset(kit.screens(1))
+    item = Dataset()
+    item.MultiFrameSourceSOPInstanceUID = VALUES["UI"]
+    data.FrameExtractionSequence = Sequence([item])
+    data.RelatedGeneralSOPClassUID = ["1.2.840.113619.4.26", "1.2.840.10008.5.1.4.1.1.6.1"]  # the first a maker's own
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99X", "fetus"
+    code.ContextUID = "1.2.840.10008.6.1.2"
+    data.AnatomicRegionSequence = Sequence([code])
+    deidentify_header(data, NAMES, pixels_cleaned=True)
+    assert data.FrameExtractionSequence[0].MultiFrameSourceSOPInstanceUID == NAMES.uid(VALUES["UI"])
+    assert data.RelatedGeneralSOPClassUID == ["1.2.840.113619.4.26", "1.2.840.10008.5.1.4.1.1.6.1"]
+    assert data.AnatomicRegionSequence[0] == code
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("StudyTime", "TM", "Doe^Jane"),
+        ("StudyDate", "DA", "20240229Doe^Jane"),
+        ("SeriesDate", "DA", "20240229-20240309"),
+        ("AcquisitionDateTime", "DT", "20240229101112 Doe"),
+    ],
+)
+def test_shifting_keeps_nothing_that_is_no_date(kit, keyword, vr, value):
+    data = kit.dataset(kit.screens(1))
+    with config.disable_value_validation():
+        data.add_new(tag_for_keyword(keyword), vr, value)
+    deidentify_header(data, NAMES, [Keep.SHIFTED_DATES], pixels_cleaned=True)
+    left = str(data.get(keyword) or "")
+    assert not left.strip("0123456789"), left
+    assert not left.startswith("2024"), left
 
 
 @pytest.mark.parametrize("declared", [True, False])

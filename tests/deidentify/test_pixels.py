@@ -185,3 +185,20 @@ def test_regions_that_cover_the_screen_or_are_drawn_tell_nothing():
     kept = kept_pixels.kept_pixels([picture, drawn], 100, 100)
     assert (kept.declared, int(kept.mask.sum())) == (True, 80 * 70)
     assert kept_pixels.BANNER_FRACTION == REFERENCE_FRACTION
+
+
+def test_a_region_with_the_banner_in_it_does_not_tell_where_the_text_is(kit, tmp_path, clean):
+    frames = kit.screens(1)
+    rows = frames.shape[1]
+    region = kit.region(slice(4, rows - 20))
+    data = kit.dataset(frames, regions=[region], BurnedInAnnotation="YES")
+    written = clean(kit.save(data, tmp_path / "a.dcm"), banner=0.25)
+    header, after = pydicom.dcmread(written.path, stop_before_pixels=True), pixel_array(written.path)
+    assert not written.declared
+    assert (header.BurnedInAnnotation, header.PatientIdentityRemoved) == ("YES", "NO")
+    kept = slice(round(0.25 * rows), rows - 20)
+    columns = slice(region.RegionLocationMinX0, region.RegionLocationMaxX1 + 1)
+    assert np.array_equal(after[kept, columns], frames[0, kept, columns])
+    after[kept, columns] = 0
+    assert not after.any()
+    assert clean(kit.save(data, tmp_path / "b.dcm"), banner=0).declared  # whoever knows that there is no banner
