@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pydicom
 from highdicom import sr
-from pydicom import Dataset
+from pydicom import Dataset, config
+from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
+from pydicom.valuerep import validate_value
 
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.inference.prediction import ModelIdentity, Prediction
@@ -29,6 +33,8 @@ _TYPE_2 = (
     "ReferringPhysicianName",
 )
 _SEXES = ("M", "F", "O")
+_TIMES = frozenset({"DA", "TM"})
+_REFERENCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
 def read_headers(predictions: Iterable[Prediction]) -> dict[str, Dataset]:
@@ -86,8 +92,8 @@ def check_headers(predictions: Iterable[Prediction], headers: Mapping[str, Datas
         headers: of their instances, and of no others, by SOP Instance UID.
 
     Raises:
-        FetalMonaiError: if there is no image, or a header is missing, is of another study, or lacks what a reference
-            needs.
+        FetalMonaiError: if there is no image, or a header is missing, is of another study or patient, or lacks what a
+            reference needs.
     """
     predictions = list(predictions)
     if not predictions:
@@ -96,12 +102,31 @@ def check_headers(predictions: Iterable[Prediction], headers: Mapping[str, Datas
         if found.sop_instance_uid not in headers:
             raise FetalMonaiError(f"{found.source}: its header is not among those given; give it, too")
     for uid, header in headers.items():
-        needed = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-        missing = [keyword for keyword in needed if not header.get(keyword)]
+        missing = [keyword for keyword in _REFERENCE if not header.get(keyword)]
         if missing:
             raise FetalMonaiError(f"instance {uid} has no {' and no '.join(missing)}; a report cannot refer to it")
+        several = [keyword for keyword in (*_REFERENCE, "PatientID") if isinstance(header.get(keyword), MultiValue)]
+        if several:
+            raise FetalMonaiError(
+                f"instance {uid} has several values of {' and of '.join(several)}, where there may be one; a report "
+                "cannot tell which is meant: correct them where the file comes from"
+            )
     if len({str(header.StudyInstanceUID) for header in headers.values()}) > 1:
         raise FetalMonaiError("the images are of several studies; make a report of each (build_reports does)")
+    if len({patient_of(header) for header in headers.values()}) > 1:
+        raise FetalMonaiError("the images are of several patients; make a report of each (build_reports does)")
+
+
+def patient_of(header: Dataset) -> str:
+    """Give the PatientID, as files are told apart by it.
+
+    Args:
+        header: of an instance.
+
+    Returns:
+        The id, empty where there is none.
+    """
+    return str(header.get("PatientID") or "").strip()
 
 
 def complete_header(header: Dataset) -> Dataset:
@@ -111,16 +136,47 @@ def complete_header(header: Dataset) -> Dataset:
         header: of an instance; it is left as it is.
 
     Returns:
-        The copy, without private elements.
+        The copy, without private elements. What breaks the rules of a date, a time or a single value is empty: a report
+        does not hand on what nobody can read.
     """
     filled = Dataset()
     filled.update({element.tag: element for element in header if not element.tag.is_private})
     for keyword in _TYPE_2:
-        if keyword not in filled:
+        if keyword not in filled or not _readable(filled, keyword):
             setattr(filled, keyword, "")
     if filled.PatientSex not in _SEXES:
         filled.PatientSex = ""
     return filled
+
+
+def _readable(header: Dataset, keyword: str) -> bool:
+    element = header[keyword]
+    if isinstance(element.value, MultiValue):
+        return False
+    try:
+        if element.VR in _TIMES:
+            validate_value(element.VR, str(element.value or ""), config.RAISE)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Let highdicom work without its warnings, and with one error for all: its words quote names from headers.
+
+    Raises:
+        FetalMonaiError: where highdicom raises something.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FetalMonaiError(
+            f"no report can be made: a header breaks a rule of DICOM ({type(error).__name__}), such as a class, a date "
+            "or a name that is none; dciodvfy on the file tells which"
+        ) from error
 
 
 def device_observer(identity: ModelIdentity) -> sr.ObserverContext:

@@ -15,6 +15,7 @@ from fetal_monai.results.filing import (
     complete_header,
     device_observer,
     headers_of,
+    hushed,
     image_name,
     new_instance,
 )
@@ -57,6 +58,17 @@ def build_key_objects(
     best = [candidate.prediction for _, candidate in chosen]
     by_uid = headers_of(best, headers)
     images = list(dict.fromkeys((str(found.sop_instance_uid), found.frame) for found in best))
+    with hushed():
+        return _document(study, checklist, chosen, images, by_uid)
+
+
+def _document(
+    study: Study,
+    checklist: Checklist,
+    chosen: Sequence[tuple[ItemFinding, Candidate]],
+    images: Sequence[tuple[str, int]],
+    by_uid: Mapping[str, Dataset],
+) -> KeyObjectSelectionDocument:
     content = KeyObjectSelection(
         document_title=codes.DCM.OfInterest,
         referenced_objects=[_image(by_uid[uid]) for uid, _ in images],

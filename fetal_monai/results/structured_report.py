@@ -24,7 +24,9 @@ from fetal_monai.results.filing import (
     check_headers,
     complete_header,
     device_observer,
+    hushed,
     new_instance,
+    patient_of,
     read_headers,
 )
 from fetal_monai.results.measurement_groups import image_group
@@ -37,7 +39,7 @@ UNKNOWN_FETUS = "unidentified"  # a classifier of planes cannot tell twins apart
 def build_reports(
     predictions: Iterable[Prediction], headers: Mapping[str, Dataset] | None = None
 ) -> Iterator[sr.EnhancedSR]:
-    """Build one report per study.
+    """Build one report per study of one patient.
 
     Args:
         predictions: of DICOM images, in any order; pictures and arrays belong to no study and are passed over.
@@ -52,12 +54,13 @@ def build_reports(
     """
     known = [found for found in predictions if found.sop_instance_uid]
     by_uid = read_headers(known) if headers is None else headers
-    studies: dict[str, list[Prediction]] = {}
+    studies: dict[tuple[str, str], list[Prediction]] = {}
     for found in known:
-        study = str(by_uid[str(found.sop_instance_uid)].get("StudyInstanceUID") or "")
+        header = by_uid[str(found.sop_instance_uid)]
+        study = str(header.get("StudyInstanceUID") or "")
         if not study:
             raise FetalMonaiError(f"{found.source}: it names no study, so no report can be filed; leave --sr out")
-        studies.setdefault(study, []).append(found)
+        studies.setdefault((study, patient_of(header)), []).append(found)
     for members in studies.values():
         uids = dict.fromkeys(str(found.sop_instance_uid) for found in members)
         yield build_report(members, [by_uid[uid] for uid in uids])
@@ -77,12 +80,13 @@ def build_report(
         An Enhanced SR; `write_report` writes it. It carries the patient and study attributes of the first header.
 
     Raises:
-        FetalMonaiError: if a header is missing, of another study, or lacks what a report needs.
+        FetalMonaiError: if a header is missing, of another study or patient, or lacks what a report needs.
     """
     by_uid = {str(header.get("SOPInstanceUID")): header for header in headers}
     check_headers(predictions, by_uid)
-    groups = [image_group(found, by_uid[str(found.sop_instance_uid)]) for found in predictions]
-    return report_of_groups(groups, headers, predictions[0].identity, fetus=fetus)
+    with hushed():
+        groups = [image_group(found, by_uid[str(found.sop_instance_uid)]) for found in predictions]
+        return report_of_groups(groups, headers, predictions[0].identity, fetus=fetus)
 
 
 def report_of_groups(
@@ -139,6 +143,10 @@ def write_report(report: SOPClass, path: str | PathLike[str]) -> None:
     Args:
         report: a structured report, or a key object selection.
         path: the file.
+
+    Raises:
+        FetalMonaiError: if it carries a value that cannot be written.
+        OSError: if the file cannot be.
     """
-    with atomic_path(path) as temporary:
+    with hushed(), atomic_path(path) as temporary:
         report.save_as(temporary, enforce_file_format=True)

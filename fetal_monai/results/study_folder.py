@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from fetal_monai.errors import FetalMonaiError
 from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.report.study_page import Explain, write_study_page
 from fetal_monai.results.folder import KEY_OBJECTS_FOLDER, PAGE_FILE, REPORTS_FOLDER, STUDIES_FOLDER, STUDY_FILE
@@ -112,35 +113,41 @@ class StudyWriter:
             headers: of its DICOM instances by SOP Instance UID; None reads them from the files.
 
         Returns:
-            What `AllStudies` wants to know of it. Of a study of which nothing could be read, nothing is written.
+            What `AllStudies` wants to know of it. Of a study of which nothing could be read, nothing is written. Why a
+            report that is wanted cannot be made stands among its failures, and on its page.
 
         Raises:
-            FetalMonaiError: if a report is wanted and a header lacks what it needs.
             OSError: if the folder cannot be written to.
         """
         if not self._several:
             files = replace(study.files, passed_over=self._passed_over)
             study = replace(study, files=files, failures=(*self._outside, *study.failures))
         checklist = check(study, self._protocol)
-        page = ""
-        report = key_objects = ""
+        page = report = key_objects = ""
+        can_have_report = True
         if study.predictions:
             place = f"{STUDIES_FOLDER}/{number}/" if self._several else ""
             page = f"{place}{PAGE_FILE}"
             if place and (self._folder / place).exists():
                 shutil.rmtree(self._folder / place)  # what a process left of it that was killed
             (self._folder / place).mkdir(parents=True, exist_ok=True)
+            if self._dicom:
+                try:
+                    report, key_objects = self._write_dicom(study, checklist, headers)
+                    can_have_report = bool(report)
+                except FetalMonaiError as error:  # a bad header costs its study the report, and nobody else anything
+                    source = study.predictions[0].source
+                    refused = ReadFailure(source, f"{source}: its study has no structured report: {error}")
+                    study = replace(study, failures=(*study.failures, refused))
             write_json(study_to_json(study, checklist), self._folder / place / STUDY_FILE)
             write_study_page(study, checklist, self._folder / page, explain=self._explain)
-            if self._dicom:
-                report, key_objects = self._write_dicom(study, checklist, headers)
         return WrittenStudy(
             _summary(number, study, checklist, page),
             tuple(study.predictions),
             study.failures,
             report=report,
             key_objects=key_objects,
-            without_report=self._dicom and bool(page) and not report,
+            without_report=not can_have_report,
         )
 
     def _write_dicom(
@@ -156,9 +163,9 @@ class StudyWriter:
             return "", ""
         headers = read_headers(study.predictions) if headers is None else headers  # once for both documents
         report = build_study_report(study, checklist, headers)
+        selection = build_key_objects(study, checklist, headers)
         names = [f"{report.SOPInstanceUID}.dcm", ""]
         write_report(report, self._folder / REPORTS_FOLDER / names[0])
-        selection = build_key_objects(study, checklist, headers)
         if selection is not None:
             names[1] = f"{selection.SOPInstanceUID}.dcm"
             write_report(selection, self._folder / KEY_OBJECTS_FOLDER / names[1])

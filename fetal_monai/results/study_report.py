@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code
 
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.results.codes import item_code, private_code, status_code
-from fetal_monai.results.filing import headers_of
+from fetal_monai.results.filing import headers_of, hushed
 from fetal_monai.results.measurement_groups import image_group, planeless_group, segment_group
 from fetal_monai.results.structured_report import report_of_groups
 from fetal_monai.study.checklist import Checklist, ItemFinding
@@ -59,14 +59,17 @@ def build_study_report(
             "leave it out, can_be_filed tells"
         )
     by_uid = headers_of([found for found in study.predictions if found.sop_instance_uid], headers)
-    groups = [image_group(still, by_uid[still.sop_instance_uid]) for still in study.stills if still.sop_instance_uid]
-    for clip in study.clips:
-        if header := by_uid.get(clip.sop_instance_uid):
-            groups += [segment_group(segment, header) for segment in clip.segments] or [
-                planeless_group(header, study.identity)
-            ]
-    evaluations = _evaluations(checklist, by_uid, unread=len(study.failures))
-    return report_of_groups(groups, list(by_uid.values()), study.identity, evaluations=evaluations)
+    with hushed():
+        groups = [
+            image_group(still, by_uid[still.sop_instance_uid]) for still in study.stills if still.sop_instance_uid
+        ]
+        for clip in study.clips:
+            if header := by_uid.get(clip.sop_instance_uid):
+                groups += [segment_group(segment, header) for segment in clip.segments] or [
+                    planeless_group(header, study.identity)
+                ]
+        evaluations = _evaluations(checklist, by_uid, unread=len(study.failures))
+        return report_of_groups(groups, list(by_uid.values()), study.identity, evaluations=evaluations)
 
 
 def _evaluations(checklist: Checklist, headers: Mapping[str, Dataset], *, unread: int) -> sr.ContainerContentItem:

@@ -147,6 +147,26 @@ def test_every_study_has_a_report_that_refers_to_its_frames(run, studies):
     assert seen <= {*every_frame(studies[1]), *((uid, -1) for uid, _ in every_frame(studies[1]))}
 
 
+def test_two_patients_with_one_study_have_a_report_each(deploy_python, root, studies, label_model, tmp_path):
+    stills = [
+        path for path in studies[1] if pydicom.dcmread(path, stop_before_pixels=True).get("NumberOfFrames") is None
+    ]
+    for path in stills:
+        data = pydicom.dcmread(path)
+        data.StudyInstanceUID = data.SeriesInstanceUID = "1.2.3.4"
+        data.save_as(tmp_path / f"{data.SOPInstanceUID}.dcm")
+    out = tmp_path / "out"
+    options = ("-m", "fetal_monai.apps.deploy", "-i", tmp_path, "-o", out, "-m", label_model)
+    done = run_python(deploy_python, root, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in stills]
+    reports = [pydicom.dcmread(path) for path in (out / "structured_reports").iterdir()]
+    assert {report.PatientID for report in reports} == {header.PatientID for header in headers}
+    for report in reports:
+        cited = {uid for item in report.ContentSequence for uid, _ in image_references(item)}
+        assert cited == {header.SOPInstanceUID for header in headers if header.PatientID == report.PatientID}
+
+
 def image_references(item: pydicom.Dataset) -> set[tuple[str, int]]:
     found = set()
     if item.ValueType == "IMAGE":

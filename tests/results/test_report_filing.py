@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import pydicom
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, config
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
+from pydicom.valuerep import validate_value
 
 from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import FetalMonaiError, InputError
@@ -86,3 +92,54 @@ def test_every_reference_resolves_in_orthanc(orthanc, written, study, found):
     assert len(referred) == len(found)
     for reference in referred:
         orthanc.resolve(reference)
+
+
+ODD = [b"", b"abc", b"20249999", b"1990", b"2024.01.01", b"10:10:10", b"999999", b"A\\B", b"1990\\1991", b"a=b=c=d"]
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["StudyDate", "StudyTime", "PatientBirthDate", "PatientName", "PatientSex", "AccessionNumber", "StudyID"],
+)
+@pytest.mark.parametrize("value", ODD)
+def test_an_odd_value_costs_no_report_and_is_not_handed_on(study, class_names, tmp_path, keyword, value):
+    header = minimal(study[0])
+    tag = tag_for_keyword(keyword)
+    header[tag] = RawDataElement(Tag(tag), dictionary_VR(tag), len(value), value, 0, False, True)  # as a file has it
+    with warnings.catch_warnings(record=True) as said:  # highdicom's would quote the name
+        report = build_report([predicted(study[0], class_names)], [header])
+    assert not said
+    assert not isinstance(report[keyword].value, MultiValue)
+    if dictionary_VR(tag) in {"DA", "TM"}:
+        validate_value(dictionary_VR(tag), report[keyword].value, config.RAISE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, of what stayed as it was
+        write_report(report, tmp_path / "odd.dcm")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "says"),
+    [
+        ("PatientID", ["A", "B"], "several values of PatientID"),
+        ("SeriesInstanceUID", ["1.2", "1.3"], "several values of SeriesInstanceUID"),
+        ("SOPClassUID", "1.3.46.670589.2.3.1.1", "breaks a rule of DICOM"),
+    ],
+)
+def test_what_a_report_cannot_refer_to_is_refused_in_words(study, class_names, keyword, value, says):
+    header = minimal(study[0])
+    setattr(header, keyword, value)
+    with pytest.raises(FetalMonaiError, match=says):
+        build_report([predicted(study[0], class_names)], [header])
+
+
+def test_two_patients_with_one_study_have_a_report_each(study, class_names):
+    items = [predicted(entry, class_names, 0 if entry.frames > 1 else -1) for entry in study[:2]]
+    headers = [minimal(entry) for entry in study[:2]]
+    headers[0].PatientID, headers[1].PatientID = "A", "B "
+    by_uid = {header.SOPInstanceUID: header for header in headers}
+    reports = list(build_reports(items, by_uid))
+    assert [report.PatientID.strip() for report in reports] == ["A", "B"]
+    cited = [{reference.ReferencedSOPInstanceUID for reference in references(report)} for report in reports]
+    assert cited == [{header.SOPInstanceUID} for header in headers]
+    with pytest.raises(FetalMonaiError, match="several patients"):
+        build_report(items, headers)

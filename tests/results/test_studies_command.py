@@ -189,3 +189,17 @@ def test_a_name_is_never_a_formula(model_dir, tmp_path):
         cv2.imwrite(str(tmp_path / "in" / name / "1.png"), np.full((60, 80), 90, np.uint8))
     assert run(tmp_path / "in", "--model", model_dir, "--out", tmp_path / "out").exit_code == 0
     assert [row["name"] for row in rows(tmp_path / "out")] == ["'=1+1", "b"]
+
+
+def test_a_header_that_no_report_can_refer_to_costs_its_study_the_report_and_nothing_else(model_dir, tmp_path):
+    still(tmp_path / "in/good.dcm", 1, StudyInstanceUID="1.2.1", PatientID="P1")
+    still(tmp_path / "in/bad.dcm", 2, StudyInstanceUID="1.2.2", PatientID=["P2", "P3"])
+    done = run(tmp_path / "in", "--model", model_dir, "--out", tmp_path / "out", "--sr", "--no-explain")
+    assert done.exit_code == 3, done.output
+    table = rows(tmp_path / "out")
+    assert [(row["study_instance_uid"], row["failures"]) for row in table] == [("1.2.2", "1"), ("1.2.1", "0")]
+    assert len(list((tmp_path / "out/structured_reports").iterdir())) == 1
+    assert "several values of PatientID" in done.output
+    assert "in/bad.dcm: its study" in done.output
+    assert "without a structured report" not in done.output  # that is for studies that cannot have one
+    assert "several values of PatientID" in (tmp_path / "out" / table[0]["report"]).read_text()

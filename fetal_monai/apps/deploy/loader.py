@@ -16,6 +16,9 @@ from fetal_monai.dicom.index import DUPLICATE, remedy
 from fetal_monai.errors import InputError
 from fetal_monai.inference import ReadFailure
 from fetal_monai.inference.discover import REMEDY, meant_as_image
+from fetal_monai.results.filing import patient_of
+
+_Study = tuple[str, str]  # its UID and the patient: two patients with one Study Instance UID are kept apart
 
 
 class StudyLoaderOperator(DICOMDataLoaderOperator):
@@ -58,8 +61,8 @@ class StudyLoaderOperator(DICOMDataLoaderOperator):
         index = index_dicom(input_path)
         problems = {path: reason for path, reason in index.unreadable.items() if meant_as_image(Path(path))}
         problems |= dict.fromkeys(index.duplicates, DUPLICATE)
-        studies: dict[str, DICOMStudy] = {}
-        series: dict[tuple[str, str], DICOMSeries] = {}
+        studies: dict[_Study, DICOMStudy] = {}
+        series: dict[tuple[_Study, str], DICOMSeries] = {}
         for entry in index.values():
             try:
                 header = dcmread(entry.path, stop_before_pixels=True, force=True)
@@ -74,13 +77,15 @@ class StudyLoaderOperator(DICOMDataLoaderOperator):
             raise InputError(input_path, [f"no DICOM study among {len(index) + len(index.unreadable)} files{first}"])
         return list(studies.values())
 
-    def _add(self, header: Dataset, studies: dict[str, DICOMStudy], series: dict[tuple[str, str], DICOMSeries]) -> None:
-        key = str(header.StudyInstanceUID), str(header.SeriesInstanceUID)
+    def _add(
+        self, header: Dataset, studies: dict[_Study, DICOMStudy], series: dict[tuple[_Study, str], DICOMSeries]
+    ) -> None:
+        key = (str(header.StudyInstanceUID), patient_of(header)), str(header.SeriesInstanceUID)
         if key not in series:
             found = DICOMSeries(key[1])
             self.populate_series_attributes(found, header)
             if key[0] not in studies:
-                study = DICOMStudy(key[0])
+                study = DICOMStudy(key[0][0])
                 self.populate_study_attributes(study, header)
                 studies[key[0]] = study
             studies[key[0]].add_series(found)
