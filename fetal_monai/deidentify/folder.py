@@ -19,10 +19,12 @@ from fetal_monai.deidentify.labels import read_labels, rename_labels
 from fetal_monai.deidentify.profile import require_package
 from fetal_monai.deidentify.pseudonyms import Pseudonyms, read_key, write_private
 from fetal_monai.dicom import DicomIndex, IndexEntry, index_dicom
+from fetal_monai.dicom.duplicates import ANOTHER_IMAGE, FIND_OUT, namesake
 from fetal_monai.dicom.folder_listing import Unreachable
 from fetal_monai.dicom.index import DUPLICATE, index_file, remedy
 from fetal_monai.errors import DicomReadError, InputError
 from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.spreadsheet import cell
 
 DICOM, ANNOTATIONS = "dicom", "annotations.csv"
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
@@ -146,7 +148,10 @@ def _ultrasound(index: DicomIndex, outcome: Outcome) -> Sequence[IndexEntry]:
         else:
             outcome.passed_over[entry.path] = f"DICOM of modality {modality} without images"
     for path in index.duplicates:
-        outcome.passed_over[path] = DUPLICATE
+        if other := namesake(path, index):
+            outcome.failures[path] = f"{ANOTHER_IMAGE}, {other}; {FIND_OUT}"
+        else:
+            outcome.passed_over[path] = DUPLICATE
     for path, reason in index.unreadable.items():
         if isinstance(reason, Unreachable) or Path(path).suffix.lower() in _SUFFIXES:
             outcome.failures[path] = f"{reason}; {remedy(reason, 'copy it again')}"
@@ -201,5 +206,5 @@ def _names(pseudonyms: Pseudonyms) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["kind", "old", "new"])
-    writer.writerows((kind, old, new) for (kind, old), new in pseudonyms.given.items())
+    writer.writerows((kind, cell(old), new) for (kind, old), new in pseudonyms.given.items())
     return text.getvalue().encode()

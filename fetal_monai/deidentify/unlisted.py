@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.datadict import dictionary_is_retired, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID
 
 _PATIENT_GROUP = 0x0010
 _IMAGE_GROUPS = frozenset({0x0008, 0x0018, 0x0020, 0x0028})
@@ -53,4 +53,4 @@ def _of_a_standard(keyword: str, element: DataElement) -> bool:
     if "SOPClass" in keyword or keyword in _OF_STANDARDS:
         return True
     values = [element.value] if isinstance(element.value, str) else list(element.value or ())
-    return all(str(value) in UID_dictionary for value in values)
+    return all(UID(str(value)).name != str(value) for value in values)  # of the dictionary

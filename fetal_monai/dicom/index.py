@@ -107,6 +107,8 @@ def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
         uid = text(data, "SOPInstanceUID")
         if not uid:
             return "it has no SOPInstanceUID"
+        if not uid[0].isalnum():
+            return "its SOPInstanceUID is no UID"  # but a formula, perhaps, for whoever opens a table with it
         pixels = header.pixel_offset is not None
         return IndexEntry(
             path=name,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
+from fetal_monai.dicom.duplicates import ANOTHER_IMAGE, FIND_OUT, is_another_image, namesake
 from fetal_monai.dicom.folder_listing import Unreachable
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.index import DUPLICATE, index_file, remedy
@@ -98,7 +99,7 @@ class _Search:
             if self._is_new(Path(entry.path)):
                 self._sort_in(entry.path, judge(entry.path, entry))
         for name in index.duplicates:
-            self.passed_over[name] = f"{DUPLICATE}: each image counts once"
+            self._pass_over(name, namesake(name, index), f"{DUPLICATE}: each image counts once")
         for name, reason in index.unreadable.items():
             if self._is_new(Path(name)):
                 self._sort_in(name, judge(name, reason))
@@ -119,9 +120,17 @@ class _Search:
             self._uids[judged.uid] = kept
             self._images.pop(left, None)
             self._images.setdefault(kept, judged.frames)
-            self.passed_over[left] = f"its SOPInstanceUID is that of {kept}, no smaller: each image counts once"
+            other = kept if is_another_image(left, kept) else None
+            self._pass_over(left, other, f"its SOPInstanceUID is that of {kept}, no smaller: each image counts once")
         else:
             self._images[path] = judged.frames
+
+    def _pass_over(self, path: str, other: str | None, reason: str) -> None:
+        """Pass over a copy of an image; a file that only has the UID of another one is a failure."""
+        if other is None:
+            self.passed_over[path] = reason
+        else:
+            self.failures.append(ReadFailure(path, f"{path}: {ANOTHER_IMAGE}, {other}; {FIND_OUT}"))
 
 
 class ImagesOfFile(NamedTuple):

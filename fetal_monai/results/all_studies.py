@@ -14,6 +14,7 @@ from fetal_monai.report.study_index import StudyRow, write_study_index
 from fetal_monai.results.folder import INDEX_FILE, KEY_OBJECTS_FOLDER, REPORTS_FOLDER, STUDIES_FILE, write_results
 from fetal_monai.results.study_folder import StudySummary, WrittenStudy
 from fetal_monai.study.checklist import Status
+from fetal_monai.utils.spreadsheet import cell
 
 
 class AllStudies:
@@ -93,7 +94,8 @@ class AllStudies:
         with table_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             table = csv.DictWriter(file, [field.name for field in fields(StudySummary)])
             table.writeheader()
-            table.writerows({**asdict(row), "name": _as_text(row.name)} for row in self.rows)
+            texts = ({"name": cell(row.name), "study_instance_uid": cell(row.study_instance_uid)} for row in self.rows)
+            table.writerows({**asdict(row), **text} for row, text in zip(self.rows, texts, strict=True))
 
 
 def _keep(folder: Path, names: set[str]) -> None:
@@ -112,8 +114,3 @@ def _in_the_index(row: StudySummary) -> StudyRow:
         Status.NOT_ASSESSABLE: row.not_assessable,
     }
     return StudyRow(row.name, row.report or None, counts, row.stills, row.clips, row.failures)
-
-
-def _as_text(name: str) -> str:
-    """A name that a spreadsheet does not take for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name

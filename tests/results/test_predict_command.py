@@ -13,6 +13,7 @@ import pandas as pd
 import pydicom
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from pydicom import config
 from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
 
@@ -254,6 +255,31 @@ def test_each_image_is_found_once(mixed):
     again = find_images([folder / "a_still.dcm", folder / "b_the_same_again.dcm", folder / "ct.dcm"])
     assert [frame.path for frame in again.frames] == [str(folder / "a_still.dcm"), str(folder / "ct.dcm")]
     assert "a_still.dcm" in again.passed_over[str(folder / "b_the_same_again.dcm")]
+
+
+@pytest.mark.parametrize("changed", ["PatientID", "StudyInstanceUID", "Rows"])
+def test_another_image_with_the_same_uid_is_no_copy(mixed, tmp_path, changed):
+    first, second = tmp_path / "1.dcm", tmp_path / "2.dcm"
+    shutil.copy(mixed[0] / "a_still.dcm", first)
+    data = pydicom.dcmread(first)
+    setattr(data, changed, data.Rows - 1 if changed == "Rows" else "1.2.3")
+    data.save_as(second)
+    for inputs in ([tmp_path], [first, second], [second, first]):
+        found = find_images(inputs)
+        assert len(found.frames) == 1
+        assert not found.passed_over
+        (failure,) = found.failures
+        assert {failure.source, found.frames[0].path} == {str(first), str(second)}
+        assert "is that of another image" in failure.message
+
+
+def test_a_uid_that_is_a_formula_is_none(mixed, tmp_path):
+    data = pydicom.dcmread(mixed[0] / "a_still.dcm")
+    with config.disable_value_validation():
+        data.SOPInstanceUID = '=HYPERLINK("x")'
+        data.save_as(tmp_path / "a.dcm")
+    (failure,) = find_images([tmp_path]).failures
+    assert "its SOPInstanceUID is no UID" in failure.message
 
 
 def test_a_copy_that_was_cut_off_is_the_one_to_be_passed_over(mixed):
