@@ -14,6 +14,8 @@ from fetal_monai.dicom.limits import Fault, Limits
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
+# A frame is a fragment or a few, and video is cut anyhow. Empty ones cost their sender little, and us a microsecond.
+_FRAGMENTS_OF_A_FRAME, _MORE_FRAGMENTS, _MOST_FRAGMENTS = 64, 1 << 16, 1 << 20
 _TRUNCATED = "the file is truncated"
 _COPY_AGAIN = "copy it again from the source"
 # First bytes of a frame: JPEG and JPEG-LS, JPEG 2000 codestream and JP2 box, JPEG XL codestream and box. RLE has none
@@ -99,6 +101,18 @@ class FrameTable:
             raise Fault("the pixel data is empty")
         return FragmentStream(self.file, [(position + 8, length) for position, length in spans], self.size)
 
+    def ends(self) -> bool:
+        """Whether the last fragment is followed by the end of the sequence: nothing is cut off.
+
+        Raises:
+            Fault: if the value is not made of fragments.
+        """
+        position = self._first(self._table_length())
+        for start, length in self._fragments(position):
+            position = start + 8 + length
+        self.file.seek(position)
+        return self.file.read(4) == _SEQUENCE_END
+
     def _item(self, position: int) -> int | None:
         """Length of the item at `position`; None at the sequence's end or where the file ends."""
         self.file.seek(position)
@@ -161,7 +175,7 @@ class FrameTable:
             length = self._item(position) if position < self.size else None
             if length is None:
                 return
-            if count > 64 * self.limits.max_frames:
+            if count > min(_FRAGMENTS_OF_A_FRAME * self.frames + _MORE_FRAGMENTS, _MOST_FRAGMENTS):
                 raise Fault("the pixel data has absurdly many fragments")
             yield position, length
             position += 8 + length

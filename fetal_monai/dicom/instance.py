@@ -149,6 +149,20 @@ class UltrasoundInstance(Closing):
             yield block
             left = None if left is None else left - len(block)
 
+    def is_whole(self) -> bool:
+        """Whether all pixel data is there: as long as its frames need, or fragments up to their sequence's end.
+
+        Raises:
+            DicomReadError: if the pixel data is damaged otherwise.
+        """
+        header = self.header
+        with blame(self.path):
+            if self._table is not None:
+                return self._table.ends()
+            length = header.pixel_length or 0
+            header.file.seek(cast("int", header.pixel_offset) + max(length - 1, 0))
+            return 0 < length >= self.layout.least_bytes and len(header.file.read(1)) == 1
+
     def _checked(self, index: int) -> int:
         frames = self.layout.frames
         if index == STILL and frames > 1:

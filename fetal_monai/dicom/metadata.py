@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 
 from fetal_monai.dicom.element_values import text
@@ -31,15 +32,15 @@ def frame_metadata(dataset: Dataset, layout: PixelLayout, *, frame: int, identif
     Returns:
         Strings, integers, floats and arrays only, with the same keys for every file: what is unknown is "" or NaN.
         `patient` is a digest of PatientID: equal for one patient's images, so that splits can respect it, and not the
-        id itself. `affine` (3, 3) carries the pixel spacing in mm where `spacing_known` is 1.
+        id itself, though whoever tries all ids finds it. `affine` (3, 3) carries the pixel spacing in mm where
+        `spacing_known` is 1.
     """
     regions = read_regions(dataset)
     spacing = _spacing(dataset, main_picture(regions))
-    patient = text(dataset, "PatientID")
     meta: dict[str, Any] = {
         **{keyword: text(dataset, keyword) for keyword in _TEXTS},
         "model": text(dataset, "ManufacturerModelName"),
-        "patient": hashlib.sha256(patient.encode()).hexdigest()[:16] if patient else "",
+        "patient": _patient(dataset),
         "frame": frame,
         "frames": layout.frames,
         "frame_time_ms": _frame_time(dataset),
@@ -53,6 +54,17 @@ def frame_metadata(dataset: Dataset, layout: PixelLayout, *, frame: int, identif
     if identifiers:
         meta.update({keyword: text(dataset, keyword) for keyword in _IDENTIFYING})
     return meta
+
+
+def _patient(dataset: Dataset) -> str:
+    """A digest of PatientID: of its bytes where they are no text, so that two such ids stay two."""
+    stored = dataset.get_item("PatientID") if "PatientID" in dataset else None
+    patient = text(dataset, "PatientID")
+    if not patient:
+        return ""
+    raw = stored.value if isinstance(stored, RawDataElement) else None
+    content = raw.strip(b" \0") if "\ufffd" in patient and isinstance(raw, bytes) else patient.encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _spacing(dataset: Dataset, region: Any) -> tuple[float, float] | None:

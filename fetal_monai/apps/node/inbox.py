@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
+import secrets
 import struct
 import threading
 from pathlib import Path
@@ -15,21 +15,21 @@ from fetal_monai.apps.node.ledger import Ledger
 from fetal_monai.apps.node.limits import NodeLimits, Refused, Status
 from fetal_monai.apps.node.queue import study_key
 from fetal_monai.apps.node.records import Instance
+from fetal_monai.apps.node.wording import without_values
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import UltrasoundInstance
 from fetal_monai.errors import DicomReadError
 
-OBJECTS, INCOMING, QUARANTINE = "objects", "incoming", "quarantine"
+OBJECTS, INCOMING, QUARANTINE, SECRET = "objects", "incoming", "quarantine", "secret"
 LOG = logging.getLogger(__name__)
 _UID = re.compile(r"[0-9.]{1,64}")  # scanners write leading zeros, too
-_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 
 
 class Inbox:
     """The received objects of a storage folder.
 
     Below it `incoming/` holds what is being received, `objects/` what is safe, `quarantine/` what was found at a start
-    and is neither. All is readable by the node's user alone.
+    and is neither. `secret` is what studies are named with. All is readable by the node's user alone.
 
     Args:
         storage: the folder; made if missing.
@@ -44,6 +44,7 @@ class Inbox:
         self._lock = threading.Lock()
         for name in (OBJECTS, INCOMING):
             (storage / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._secret = _secret(storage / SECRET)
         sync(storage)
 
     @property
@@ -68,7 +69,7 @@ class Inbox:
         try:
             self._limits.check_disk(self._storage)
             self._limits.check_size(path.stat().st_size)
-            instance, study_uid = read_instance(path)
+            instance, study_uid = read_instance(path, self._secret)
             found_class, found_uid = instance.sop_class, instance.uid
             if (found_class, found_uid) != (sop_class, uid):
                 what = "SOP Instance UID" if found_class == sop_class else "SOP Class UID"
@@ -120,7 +121,7 @@ class Inbox:
 
     def _adopt(self, file: str, path: Path) -> None:
         try:
-            instance, study_uid = read_instance(path)
+            instance, study_uid = read_instance(path, self._secret)
         except Refused as refused:
             self._set_aside(path, str(refused))
             return
@@ -138,11 +139,12 @@ class Inbox:
         LOG.warning("a file that no row names was put aside: %s", reason)
 
 
-def read_instance(path: Path) -> tuple[Instance, str]:
+def read_instance(path: Path, secret: bytes) -> tuple[Instance, str]:
     """Read what the queue wants to know of a file.
 
     Args:
         path: a DICOM file.
+        secret: of the storage, see `study_key`.
 
     Returns:
         The object, named where it belongs, and its Study Instance UID.
@@ -153,9 +155,9 @@ def read_instance(path: Path) -> tuple[Instance, str]:
     try:
         with UltrasoundInstance(path) as opened:
             meta = opened.metadata(0)
-            whole, syntax = _is_whole(opened), opened.header.transfer_syntax
+            whole, syntax = opened.is_whole(), opened.header.transfer_syntax
     except DicomReadError as error:
-        raise Refused(Status.CANNOT_UNDERSTAND, error.cause.split(":")[0]) from error  # the rest may quote a value
+        raise Refused(Status.CANNOT_UNDERSTAND, without_values(error.cause)) from error
     if not whole:
         raise Refused(Status.CANNOT_UNDERSTAND, "the data set is cut off")
     if meta["Modality"] not in ULTRASOUND_MODALITIES:
@@ -165,24 +167,20 @@ def read_instance(path: Path) -> tuple[Instance, str]:
         if not _UID.fullmatch(meta[name]):
             raise Refused(Status.NO_STUDY, f"its {name} is missing or no UID")
     sop_class, uid, study_uid, _ = (str(meta[name]) for name in names)
-    study = study_key(study_uid, meta["patient"])
+    study = study_key(study_uid, meta["patient"], secret)
     file = f"{OBJECTS}/{study}/{hashlib.sha256(uid.encode()).hexdigest()[:32]}.dcm"
     return Instance(uid, study, sop_class, syntax, _digest(path), path.stat().st_size, file), study_uid
 
 
-def _is_whole(opened: UltrasoundInstance) -> bool:
-    """Whether the pixel data has all frames and ends where it says, or its last fragment is followed by the end."""
-    header = opened.header
-    file, position = header.file, header.pixel_offset or 0
-    if header.pixel_length is not None:
-        if not header.pixel_length:
-            return False
-        file.seek(position + header.pixel_length - 1)
-        return len(file.read(1)) == 1 and header.pixel_length >= opened.layout.least_bytes
-    file.seek(position)
-    while (head := file.read(8)) and head[:4] == _ITEM and len(head) == 8:
-        file.seek(struct.unpack("<L", head[4:])[0], os.SEEK_CUR)
-    return head[:4] == _SEQUENCE_END
+def _secret(path: Path) -> bytes:
+    """The storage's own, drawn once: without it nobody can find out by trying which patient a study's key is of."""
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(secrets.token_bytes(32))
+        sync(fresh)
+        fresh.replace(path)
+    return path.read_bytes()
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from fetal_monai.apps.node.records import Document
+from fetal_monai.apps.node.wording import without_values
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.closing import Closing
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fetal_monai.inference.predictor import Predictor
     from fetal_monai.study.protocol import Protocol
 
-_QUOTED = re.compile(r"(it is damaged: \w+): .*?(?=; export the file again|\Z)", re.DOTALL)  # see dicom/blame.py
 _ROOT = str(Path(__file__).parents[3])
 
 
@@ -196,7 +195,7 @@ def answer_job(job: dict[str, Any], predictor: Predictor, protocol: Protocol) ->
     try:
         return {"documents": [asdict(one) for one in report_study(task, predictor, protocol)]}
     except FetalMonaiError as error:
-        return {"error": _QUOTED.sub(r"\1", str(error))}
+        return {"error": without_values(str(error))}
     except (OSError, MemoryError, OutOfMemoryError) as error:  # a full disk, no memory: of the moment
         reason = getattr(error, "strerror", None) or "there is not enough memory"
         return {"retry": f"{type(error).__name__}: {reason}"}

@@ -7,6 +7,7 @@ node that runs. Nothing here compares wall clocks: times are told to people, and
 from __future__ import annotations
 
 import hashlib
+import hmac
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -36,21 +37,22 @@ from fetal_monai.utils.closing import Closing
 QUEUE_FILE = "queue.sqlite"
 
 
-def study_key(study_uid: str, patient: str) -> str:
+def study_key(study_uid: str, patient: str, secret: bytes) -> str:
     """Name a study of one patient, without naming the patient, by something that is fit for a folder.
 
     Args:
         study_uid: Study Instance UID.
         patient: what tells patients apart; scanners exist that give two patients one Study Instance UID.
+        secret: of the storage; who does not have it cannot try which patient a name is of.
 
     Returns:
         32 hexadecimal digits.
 
     Example:
-        >>> study_key("1.2.3", "A")
-        '85b0ae5abab430e7d2bf24338c82b391'
+        >>> study_key("1.2.3", "A", b"secret") == study_key("1.2.3", "A", b"another")
+        False
     """
-    return hashlib.sha256(f"{study_uid}\n{patient}".encode()).hexdigest()[:32]
+    return hmac.new(secret, f"{study_uid}\n{patient}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Queue(Closing):

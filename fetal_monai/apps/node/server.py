@@ -21,13 +21,14 @@ from fetal_monai.apps.node.inbox import Inbox
 from fetal_monai.apps.node.ledger import Ledger
 from fetal_monai.apps.node.limits import NodeLimits, Refused, Status
 from fetal_monai.apps.node.porch import PorchServer
-from fetal_monai.apps.node.spool import Discarded, clean, spooling, watch
+from fetal_monai.apps.node.spool import Spooled, clean, spooling, sweep, watch
 from fetal_monai.utils.closing import Closing
 from fetal_monai.utils.ports import listening
 
 LOG = logging.getLogger(__name__)
 _PDU = 1 << 17
 _POLL_S = 0.02
+_FORSAKEN = 10  # times as long as a peer may be silent
 
 
 class Receiver(Closing):
@@ -168,6 +169,7 @@ class Receiver(Closing):
 
     def _forget(self, event: evt.Event) -> None:
         clean(event)
+        sweep(self._inbox.incoming, _FORSAKEN * self._limits.idle_seconds)
         for assoc in [event.assoc, *(assoc for assoc in list(self._feeds) if not assoc.is_alive())]:
             self._feeds.pop(assoc, None)
 
@@ -179,8 +181,10 @@ class Receiver(Closing):
 def _spooled(event: evt.Event) -> Path:
     """The file of an object that was received whole."""
     spooled = event.request._dataset_file  # noqa: SLF001
-    if isinstance(spooled, Discarded):
-        raise spooled.refused
+    if isinstance(spooled, Spooled):
+        spooled.close()
+        if spooled.refused is not None:
+            raise spooled.refused
     if event.dataset_path is None:
         raise Refused(Status.CANNOT_UNDERSTAND, "it has no data set")
     return Path(event.dataset_path)

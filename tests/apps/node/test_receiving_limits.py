@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 import socket
 import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, UltrasoundImageStorage
 from pynetdicom import AE
 
 from fetal_monai.apps.node.limits import NodeLimits, Status
@@ -41,6 +47,58 @@ def test_a_disk_that_is_nearly_full_takes_nothing_and_says_so(start, tmp_path):
     assert send_raw(node.port, still(tmp_path / "a.dcm", 1, size=(500, 800))) == [Status.OUT_OF_RESOURCES]
     assert echoscu(node.port).returncode == 0
     assert node.files() == node.incoming() == []
+
+
+@contextmanager
+def no_file_beyond(size):
+    """A disk that refuses to take more of a file, as a quota does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_disk_that_fails_in_mid_object_is_an_answer_and_leaves_nothing(start, tmp_path):
+    node = start(limits=NodeLimits(reserve_bytes=1))
+    large, small = still(tmp_path / "large.dcm", 1, size=(2000, 2000)), still(tmp_path / "small.dcm", 2)
+    with no_file_beyond(1_000_000):
+        answers = send_raw(node.port, large, small, large)
+    assert answers == [Status.PROCESSING_FAILURE, 0, Status.PROCESSING_FAILURE]
+    assert not node.incoming()
+    assert send_raw(node.port, large) == [0]
+    assert len(node.files()) == 2
+
+
+def test_what_a_dead_connection_left_goes_with_a_later_one(start, tmp_path):
+    node = start(limits=NodeLimits(reserve_bytes=1, idle_seconds=5))
+    old, new = node.inbox.incoming / "old.dcm", node.inbox.incoming / "new.dcm"
+    old.touch()
+    new.touch()
+    an_hour_ago = time.time() - 3600
+    os.utime(old, (an_hour_ago, an_hour_ago))
+    assert send_raw(node.port, still(tmp_path / "a.dcm", 1)) == [0]
+    end = time.monotonic() + 10
+    while old.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not old.exists()
+    assert new.exists()  # somebody may be writing it
+
+
+def test_an_object_of_empty_fragments_is_refused_before_they_are_counted(start, tmp_path):
+    node = start(limits=NodeLimits(reserve_bytes=1))
+    data = dcmread(still(tmp_path / "a.dcm", 1))
+    data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    del data.PixelData
+    data.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+    item, end = b"\xfe\xff\x00\xe0" + bytes(4), b"\xfe\xff\xdd\xe0" + bytes(4)
+    with (tmp_path / "b.dcm").open("ab") as file:
+        file.write(b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff" + item * 2_000_000 + end)
+    assert send_raw(node.port, tmp_path / "b.dcm") == [Status.CANNOT_UNDERSTAND]
+    assert not node.files()
 
 
 def test_twenty_associations_at_once_are_served(start, tmp_path):
