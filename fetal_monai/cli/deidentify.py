@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fetal_monai.utils.interrupts import tidy_termination
+
 if TYPE_CHECKING:
     from fetal_monai.deidentify import Outcome
 
@@ -24,6 +26,7 @@ class Kept(str, Enum):
     SHIFTED_DATES = "shifted-dates"
 
 
+@tidy_termination()
 def deidentify(
     source: Annotated[Path, typer.Argument(help="The folder with the DICOM files, or one file. It stays as it is.")],
     out: Annotated[

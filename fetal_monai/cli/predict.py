@@ -14,11 +14,13 @@ from fetal_monai.cli.helpers import helpers_of_predict
 from fetal_monai.cli.outputs import say_counts
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
 from fetal_monai.cli.running import Running
+from fetal_monai.utils.interrupts import tidy_termination
 
 if TYPE_CHECKING:
     from fetal_monai.results.predict_to_folder import Summary
 
 
+@tidy_termination()
 def predict(
     inputs: Annotated[
         list[Path] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from fetal_monai.dicomweb.archive import is_uid
@@ -11,8 +12,11 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import ReadFailure
 from fetal_monai.report.study_index import StudyRow, write_study_index
 from fetal_monai.results.folder import INDEX_FILE, JSON_FILE, STUDIES_FILE
+from fetal_monai.results.study_folder import StudySummary
 from fetal_monai.study.checklist import Status
 from fetal_monai.utils.files import atomic_path
+
+_COLUMNS = [field.name for field in fields(StudySummary)]
 
 
 def write_archive_index(out: Path, failures: dict[str, str] | None = None) -> None:
@@ -28,8 +32,7 @@ def write_archive_index(out: Path, failures: dict[str, str] | None = None) -> No
     rows = list[dict[str, str]]()
     failed = [ReadFailure(f"study {uid}", message) for uid, message in (failures or {}).items()]
     for folder in sorted(path for path in out.iterdir() if is_uid(path.name) and (path / JSON_FILE).exists()):
-        with (folder / STUDIES_FILE).open(newline="", encoding="utf-8") as file:
-            found = list(csv.DictReader(file))
+        found = _rows(folder / STUDIES_FILE)
         for row in found:
             report = row["report"] and f"{folder.name}/{row['report']}"
             rows.append({**row, "study": str(len(rows) + 1), "report": report})
@@ -38,12 +41,27 @@ def write_archive_index(out: Path, failures: dict[str, str] | None = None) -> No
             failed += [ReadFailure(failure["source"], failure["message"]) for failure in unread]
     try:
         with atomic_path(out / STUDIES_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, list(rows[0]))
+            table = csv.DictWriter(file, _COLUMNS)
             table.writeheader()
             table.writerows(rows)
         write_study_index([_in_the_index(row) for row in rows], out / INDEX_FILE, failures=failed)
     except OSError as error:
         raise InputError(out, [f"cannot be written: {error.strerror or error}; make room for it"]) from error
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The table of one folder; it may be damaged, or of another version."""
+    remedy = "delete the folder, so that the study is done again"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file, strict=True)
+            rows = list(table)
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(path, [f"cannot be read ({type(error).__name__}); {remedy}"]) from None
+    numbers = [row.get(status.name.lower()) for row in rows for status in Status]
+    if table.fieldnames != _COLUMNS or not all(str(number).isdecimal() for number in numbers):
+        raise InputError(path, [f"is no table of studies of this version; {remedy}"])
+    return rows
 
 
 def _in_the_index(row: dict[str, str]) -> StudyRow:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from clips import textured, write_clip
+from fetal_monai.errors import InputError
 from fetal_monai.results.archive_index import write_archive_index
 from fetal_monai.results.predict_to_folder import Options, predict_to_folder
 
@@ -21,3 +24,16 @@ def test_why_a_patient_of_a_study_has_no_page_stands_in_the_index(model_dir, tmp
     assert 'href="./1.2/studies/1/report.html"' in page
     for reason in ("study 1.3", "refused", "truncated"):
         assert reason in page
+
+
+@pytest.mark.parametrize("content", [None, "", "study,name\n1,a\n", "\xff\n", '"'])
+def test_a_damaged_table_is_named(model_dir, tmp_path, content):
+    path = tmp_path / "in/a.dcm"
+    path.parent.mkdir()
+    write_clip(path, textured(1), NumberOfFrames=None, FrameTime=None, StudyInstanceUID="1.2")
+    predict_to_folder([path], model_dir, tmp_path / "out/1.2", Options(explain=False), device="cpu")
+    table = tmp_path / "out/1.2/studies.csv"
+    table.unlink() if content is None else table.write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=r"(?s)studies\.csv.*delete the folder"):
+        write_archive_index(tmp_path / "out")
+    assert not (tmp_path / "out/index.html").exists()

@@ -1,12 +1,15 @@
-"""An interrupt waits for the end of a block, and is then what it would have been."""
+"""An interrupt waits for the end of a block, and is then what it would have been; an end tidies up."""
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from fetal_monai.utils.interrupts import interrupts_afterwards
+from fetal_monai.utils.interrupts import interrupts_afterwards, tidy_termination
 
 
 @pytest.fixture
@@ -66,3 +69,36 @@ def test_threads_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+WAITS = """
+import pathlib, tempfile, time
+from fetal_monai.utils.interrupts import tidy_termination
+with tidy_termination(), tempfile.TemporaryDirectory() as folder:
+    pathlib.Path(folder, "image.dcm").touch()
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_terminated_process_tidies_up():
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True) as waiting:
+        folder = Path(waiting.stdout.readline().strip())
+        assert folder.is_dir()
+        waiting.terminate()
+        assert waiting.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not folder.exists()
+
+
+def test_terminations_that_somebody_handles_are_theirs():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("handled"))
+    try:
+        with tidy_termination():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == ["handled"]
+    with tidy_termination():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
