@@ -25,6 +25,8 @@ def class_names_of(configs: Sequence[Path]) -> list[str] | None:
     for path in configs:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(path, ["there is no such file; check its folder and name"]) from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(path, [f"not a readable configuration ({error}); give a YAML file"]) from None
         names = content.get("class_names") if isinstance(content, dict) else None

@@ -14,6 +14,7 @@ from fetal_monai.data.row_problems import (
     SPLITS,
     Problem,
     bare_uid,
+    composed,
     empty_splits,
     is_frame,
     is_name,
@@ -29,6 +30,14 @@ from fetal_monai.errors import InputError
 REQUIRED_COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame")
 FILE_COLUMN = "file"
 COLUMNS = (*REQUIRED_COLUMNS, FILE_COLUMN, "patient_id")
+_OTHER_NAMES = {  # what such columns are called elsewhere
+    "SOPInstanceUID": ("sop_instance_uid", "uid", "filename", "file_name", "image", "image_name"),
+    "class": ("label", "plane", "category", "class_name"),
+    "class_int": ("label_int", "class_id", "label_id", "class_index"),
+    "frame": ("frame_number", "frame_index"),
+    "patient_id": ("patientid", "patient", "pat", "patient_num"),
+    "split": ("set", "subset", "partition"),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +68,7 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
     table = read_text_table(path, COLUMNS)
     table = with_image_names(table)
     require_columns(path, table, REQUIRED_COLUMNS)
+    table["class"] = table["class"].map(composed)
     return table.assign(row=table.index).reset_index(drop=True)
 
 
@@ -94,15 +104,20 @@ def require_columns(path: str | PathLike[str], table: pd.DataFrame, required: It
         InputError: with a line for each that is missing.
     """
     found = ", ".join(map(str, table.columns))
-    alike = {str(name).casefold(): name for name in table.columns}
     missing = [
         f"row 1: column '{column}' is missing; "
-        + (f"rename '{alike[column.casefold()]}'" if column.casefold() in alike else f"the file has: {found}; add it")
+        + (f"rename '{meant}'" if (meant := _meant(column, table)) else f"the file has: {found}; add it")
         for column in required
         if column not in table.columns
     ]
     if missing:
         raise InputError(path, missing)
+
+
+def _meant(column: str, table: pd.DataFrame) -> str | None:
+    """The column of a table that is probably the one, under another name."""
+    alike = {str(name).casefold(): str(name) for name in table.columns}
+    return next((alike[name] for name in (column.casefold(), *_OTHER_NAMES.get(column, ())) if name in alike), None)
 
 
 def load_datalists(

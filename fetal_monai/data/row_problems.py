@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -42,6 +43,16 @@ def names_picture(name: str) -> bool:
     return name.lower().endswith(_PICTURE_SUFFIXES)
 
 
+def composed(name: str) -> str:
+    r"""Write letters with accents as one character each (Unicode NFC): macOS takes them apart, and they look the same.
+
+    Example:
+        >>> composed("Fe\u0301mur") == "F\u00e9mur"
+        True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def is_frame(text: str) -> bool:
     """Whether a text is the number of a frame: -1, 0, 1, ...
 
@@ -72,7 +83,7 @@ def label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Prob
     Returns:
         All problems.
     """
-    index = {name: position for position, name in enumerate(class_names)}
+    index = {composed(name): position for position, name in enumerate(class_names)}
     problems = split_problems(table)
     for row, name, number in table[["row", "class", "class_int"]].itertuples(index=False):
         if name not in index:
@@ -96,19 +107,25 @@ def class_problem(name: str, class_names: Sequence[str]) -> str:
 
 
 def split_problems(table: pd.DataFrame) -> list[Problem]:
-    """Check names, frames and splits, each row by itself.
+    """Check names, frames and splits.
 
     Args:
         table: of `read_annotations`.
 
     Returns:
-        All problems.
+        All problems, of splits one for each spelling.
     """
     problems: list[Problem] = []
+    unknown: dict[str, list[int]] = {}
     for row, name, frame, split in table[["row", "SOPInstanceUID", "frame", "split"]].itertuples(index=False):
         problems += address_problems(row, name, frame)
         if split not in SPLITS:
-            problems.append((row, f"split '{split}' is unknown; use {', '.join(SPLITS)}"))
+            unknown.setdefault(split, []).append(row)
+    for split, rows in unknown.items():
+        many = f" (in {len(rows)} rows, this is the first)" if len(rows) > 1 else ""
+        meant = next((name for name in SPLITS if split and name.startswith(split.casefold()[:3])), None)
+        hint = f"did you mean {meant}? " if meant else ""
+        problems.append((rows[0], f"split '{split}' is unknown{many}; {hint}use {', '.join(SPLITS)}"))
     return problems
 
 

@@ -72,7 +72,7 @@ def read_text_table(path: str | PathLike[str], known: Collection[str]) -> pd.Dat
         raise InputError(path, ["the file is empty; write a header and a row for each image"])
     (_, header), *body = rows
     columns = _columns(path, header, known)
-    _refuse_longer(path, body, len(columns), separator)
+    _refuse_longer(path, body, columns, separator)
     values = [row[: len(columns)] + [""] * (len(columns) - len(row)) for _, row in body]
     table = pd.DataFrame(values, columns=columns, index=pd.Index([number for number, _ in body], name="row"), dtype=str)
     unnamed = [name for name, given in zip(columns, header, strict=True) if not given and not table[name].any()]
@@ -143,7 +143,11 @@ def _columns(path: str | PathLike[str], header: list[str], known: Collection[str
     return columns
 
 
-def _refuse_longer(path: str | PathLike[str], body: list[tuple[int, list[str]]], width: int, separator: str) -> None:
+def _refuse_longer(
+    path: str | PathLike[str], body: list[tuple[int, list[str]]], columns: list[str], separator: str
+) -> None:
+    """Refuse rows of too many values, and name those of too few with them: alone they are blanks at the end."""
+    width = len(columns)
     named = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(separator, separator)
     longer = [
         f"row {number}: {len(row)} values for {width} columns; put quotation marks around a value with a {named} in it"
@@ -152,4 +156,10 @@ def _refuse_longer(path: str | PathLike[str], body: list[tuple[int, list[str]]],
         if any(row[width:])
     ]
     if longer:
-        raise InputError(path, longer)
+        filled = width - sum(name.startswith("Unnamed: ") for name in columns)
+        shorter = [
+            f"row {number}: {len(row)} of {width} values; separate the empty ones, too"
+            for number, row in body
+            if len(row) < filled
+        ]
+        raise InputError(path, longer + shorter)

@@ -55,11 +55,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file, strict=True)
-            rows = list(table)
+            columns, rows = table.fieldnames, list(table)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(path, [f"cannot be read ({type(error).__name__}); {remedy}"]) from None
     numbers = [row.get(status.name.lower()) for row in rows for status in Status]
-    if table.fieldnames != _COLUMNS or not all(str(number).isdecimal() for number in numbers):
+    if columns != _COLUMNS or not all(str(number).isdecimal() for number in numbers):
         raise InputError(path, [f"is no table of studies of this version; {remedy}"])
     return rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -73,6 +74,35 @@ def test_extra_columns_order_and_spaces_are_accepted(phantom, table, class_names
 def test_a_missing_column_is_named(phantom, table, class_names, tmp_path, column):
     problems = problems_of(table.drop(columns=column), phantom, class_names, tmp_path)
     assert problems[0].startswith(f"row 1: column '{column}' is missing")
+
+
+def test_other_names_of_columns_are_known(phantom, table, class_names, tmp_path):
+    names = {"SOPInstanceUID": "Filename", "class": "label", "split": "subset"}
+    problems = problems_of(table.rename(columns=names), phantom, class_names, tmp_path)
+    expected = [f"row 1: column '{column}' is missing; rename '{name}'" for column, name in names.items()]
+    assert sorted(problems) == sorted(expected)
+
+
+def test_a_spelling_of_a_split_is_told_once_with_what_it_may_mean(phantom, table, class_names, tmp_path):
+    spelt = {"train": "Training", "val": "validation", "test": "TEST"}
+    first = {name: table.index[table["split"] == split][0] + 2 for split, name in spelt.items()}
+    counts = table["split"].map(spelt).value_counts()
+    table["split"] = table["split"].map(spelt)
+    problems = [text for text in problems_of(table, phantom, class_names, tmp_path) if "is unknown" in text]
+    expected = [
+        f"row {first[name]}: split '{name}' is unknown (in {counts[name]} rows, this is the first); "
+        f"did you mean {split}? use train, val, test"
+        for split, name in spelt.items()
+    ]
+    assert sorted(problems) == sorted(expected)
+
+
+def test_letters_that_macos_takes_apart_are_the_same_letters(phantom, table, class_names, tmp_path):
+    names = [f"Fémur {number}" for number in range(len(class_names))]
+    table["class"] = [unicodedata.normalize("NFD", names[int(number)]) for number in table["class_int"]]
+    table.to_csv(tmp_path / "annotations.csv", index=False)
+    for listed in (names, [unicodedata.normalize("NFD", name) for name in names]):
+        assert load_datalists(tmp_path / "annotations.csv", phantom, listed)["train"]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def test_columns_of_the_same_name_and_without_one_are_told_apart():
         (b'class,split\n"Femur,val\n', "quotation mark left open"),
         (b"class,class\nFemur,val\n", "column 'class' stands there twice"),
         (b"class,frame\nFemur,-1\nFemur,12,0\n", "row 3: 3 values for 2 columns; .* write 12, not 12,0"),
+        (b"class,frame,split\nFemur\nFemur,12,0,train\n", "(?s)row 3: 4 values for 3 columns.*row 2: 1 of 3 values"),
     ],
 )
 def test_what_cannot_be_read_is_named(raw, message):

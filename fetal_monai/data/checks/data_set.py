@@ -145,7 +145,7 @@ def _plan(
     paths, missing = find_files(table, lookup)
     findings += as_findings("file", missing)
     counts = split_counts(table if "patient_id" in table else table.assign(patient_id=table["row"]))
-    findings += absent_classes(counts)
+    findings += absent_classes(counts, class_names)
     findings += _unlisted(lookup.index, paths)
     files = sorted(set(paths.values()))
     found = _with_files(table, paths, files)
@@ -231,4 +231,5 @@ def _unlisted(index: DicomIndex, paths: dict[int, str]) -> list[Finding]:
     if first is None:
         return []
     count = 1 + sum(1 for _ in left)
-    return [Finding("note", "unlisted", f"{count} ultrasound files are not in the table, such as {first}")]
+    files = "1 ultrasound file is" if count == 1 else f"{count} ultrasound files are"
+    return [Finding("note", "unlisted", f"{files} not in the table, such as {first}")]

@@ -38,7 +38,8 @@ def table_findings(table: pd.DataFrame, class_names: Sequence[str] | None) -> li
     if "patient_id" in table:
         findings += as_findings("patient", patients_in_two_splits(table))
         if nameless := [row for row, patient in zip(table["row"], table["patient_id"], strict=True) if not patient]:
-            text = f"patient_id is empty in {len(nameless)} rows, the first is row {nameless[0]}; name the patients"
+            rows = "1 row" if len(nameless) == 1 else f"{len(nameless)} rows"
+            text = f"patient_id is empty in {rows}, the first is row {nameless[0]}; name the patients"
             findings.append(Finding("warning", "patient", text, tuple(nameless)))
     else:
         text = "the table has no column patient_id; add it (`fetal-monai split --dicom` takes it from the files)"
@@ -89,20 +90,28 @@ def number_problems(table: pd.DataFrame) -> list[Problem]:
     return problems
 
 
-def absent_classes(counts: pd.DataFrame) -> list[Finding]:
+def absent_classes(counts: pd.DataFrame, class_names: Sequence[str] | None = None) -> list[Finding]:
     """Name the classes that a split lacks.
 
     Args:
         counts: of `split_counts`.
+        class_names: the classes in order; names that are not among them are somebody's typing errors. None for all.
 
     Returns:
-        A warning for each class; splits that are empty altogether are left out.
+        An error for each class that nothing can be learnt of: a training refuses to weigh it. A warning for each that
+        another split lacks. Splits that are empty altogether are left out.
     """
     used = [split for split in SPLITS if counts[split].to_dict()["images"] > 0]
     findings: list[Finding] = []
-    for name, row in counts.drop(index=["images", "patients"]).iterrows():
+    images = counts.drop(index=["images", "patients"])
+    names = [name for name in images.index if name] if class_names is None else class_names
+    for name, row in images.reindex(pd.Index(names), fill_value=0).iterrows():
         lacking = [split for split in used if row[split] == 0]
         if lacking:
-            text = f"class '{name}' has no image in {' and '.join(lacking)} ({int(row.sum())} in all)"
-            findings.append(Finding("warning", "absent_class", f"{text}; split again, or label more"))
+            remedy = "split again, or label more"
+            level: Level = "warning"
+            if "train" in lacking:
+                level, remedy = "error", f"{remedy}, or take it from the list of classes"
+            text = f"class '{name}' has no image in {' and '.join(lacking)} ({int(row.sum())} in all); {remedy}"
+            findings.append(Finding(level, "absent_class", text))
     return findings
