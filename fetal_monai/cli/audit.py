@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fetal_monai.cli.outputs import write_outputs
+from fetal_monai.cli.progress import progress_bar
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
 
 SHORTCUT = 3  # the exit status where a shortcut was found
@@ -40,9 +41,6 @@ def audit(
 
     Exit status: 0 no shortcut found, or too few images to tell; 1 a mistake; 2 wrong usage; 3 a shortcut was found.
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
     from fetal_monai.audit.audit import audit_model  # noqa: PLC0415
     from fetal_monai.audit.page import CONCLUSIONS, write_audit_page  # noqa: PLC0415
     from fetal_monai.audit.verdict import Verdict  # noqa: PLC0415
@@ -62,14 +60,13 @@ def audit(
             "Audit it on others.",
             err=True,
         )
-    with Progress(transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Images", total=len(items))
+    with progress_bar("Judging") as tell:
         found = audit_model(
             items,
             predictor,
             tolerance=tolerance,
             seed=seed,
-            progress=lambda done: bar.update(task, completed=done),
+            progress=lambda done: tell(done, len(items)),
         )
     typer.echo(f"{found.images} images of {found.patients} patients, accuracy {format_interval(found.accuracy)}")
     for answer in found.answers:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fetal_monai.cli.outputs import write_outputs
+from fetal_monai.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from fetal_monai.data.checks import DataReport
@@ -35,8 +36,6 @@ def check(
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
     from multiprocessing import get_context  # noqa: PLC0415
 
-    from rich.progress import Progress  # noqa: PLC0415
-
     from fetal_monai.cli.check_text import class_names_of, print_report  # noqa: PLC0415
     from fetal_monai.data.checks import check_data  # noqa: PLC0415
 
@@ -45,15 +44,14 @@ def check(
     class_names = class_names_of(config or [])
     # Processes start when the first file is given to them, which is where there are many.
     processes = ProcessPoolExecutor(mp_context=get_context("spawn"))
-    with Progress(transient=True) as bar, processes as pool:
-        task = bar.add_task("Files", total=None)
+    with progress_bar("Checking") as tell, processes as pool:
         report = check_data(
             data,
             annotations,
             class_names,
             pixels=pixels,
             pool=pool,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=tell,
         )
     print_report(report, annotations)
     write_outputs(report.to_json, json, page, partial(_write_page, report))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fetal_monai.cli.progress import progress_bar
 from fetal_monai.utils.interrupts import tidy_termination
 
 if TYPE_CHECKING:
@@ -59,16 +60,12 @@ def deidentify(
     Exit status: 0 all ultrasound files done; 1 a mistake; 2 wrong usage; 3 some files could not be done, the others
     are in OUT.
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
     from fetal_monai.deidentify import Keep, deidentify_folder  # noqa: PLC0415
     from fetal_monai.deidentify.kept_pixels import BANNER_FRACTION  # noqa: PLC0415
 
     if annotations is None and (source / "annotations.csv").is_file():
         annotations = source / "annotations.csv"
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("De-identifying", total=None)
+    with progress_bar("De-identifying") as tell:
         outcome = deidentify_folder(
             source,
             out,
@@ -77,7 +74,7 @@ def deidentify(
             annotations=annotations,
             name_map=name_map,
             banner=BANNER_FRACTION if banner is None else banner,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=tell,
         )
     _show(outcome, out, key, banner=banner)
     if outcome.failures or outcome.unlabelled:

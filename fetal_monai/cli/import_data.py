@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fetal_monai.cli.progress import progress_bar
+
 if TYPE_CHECKING:
     from fetal_monai.data.importers import ImportSummary
 
@@ -53,13 +55,9 @@ def import_data(
     Exit status: 0 all images imported; 1 a mistake, nothing written; 2 wrong usage; 3 some images are missing or
     damaged, the others are in OUT.
     """
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
     from fetal_monai.data.importers import import_dataset  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("Importing", total=None)
+    with progress_bar("Importing") as tell:
         summary = import_dataset(
             kind.value,
             source,
@@ -69,7 +67,7 @@ def import_data(
             test_fraction=test_fraction,
             seed=seed,
             in_place=in_place,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=tell,
         )
     _show(summary, out)
     if in_place:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +10,7 @@ import typer
 from fetal_monai.cli import dicomweb as remote
 from fetal_monai.cli.helpers import helpers_of_predict
 from fetal_monai.cli.outputs import say_counts
+from fetal_monai.cli.progress import progress_bar
 from fetal_monai.cli.released import RELEASED_BY_DEFAULT, model_folder
 from fetal_monai.cli.running import Running
 from fetal_monai.utils.interrupts import tidy_termination
@@ -113,22 +112,11 @@ def predict(
     if dicomweb is not None:
         remote.predict_dicomweb(where, folder, out, options, running)
         return
-    with helpers_of_predict(processes, inputs or [], folder, running) as helpers, _bar() as tell:
+    with helpers_of_predict(processes, inputs or [], folder, running) as helpers, progress_bar("Classifying") as tell:
         from fetal_monai.results.predict_to_folder import predict_to_folder  # noqa: PLC0415  # while helpers do so, too
 
         summary = predict_to_folder(inputs or [], folder, out, options, **running, helpers=helpers, progress=tell)
     _tell(summary, out)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[float, int], None]]:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("Classifying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _tell(summary: Summary, out: Path) -> None:
