@@ -151,6 +151,40 @@ def test_a_word_in_place_of_a_number_is_refused(root, given, problem):
     assert raised.value.problems == [problem]
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["networks/lite0.yaml", "train.yaml"], "train.yaml first"),
+        (["evaluate.yaml", "train.yaml"], "train.yaml first"),
+        (["networks/lite0.yaml"], "lite0.yaml only change a training; name train.yaml before"),
+    ],
+)
+def test_overlays_that_would_be_lost_are_refused(root, names, says):
+    files = ",".join(str(root / "bundle/configs" / name) for name in names)
+    with pytest.raises(InputError, match=re.escape(says)):
+        refuse_wrong_settings(["training", "--config_file", files, "--dataset_dir", "x"])
+
+
+def test_a_misspelt_setting_of_a_file_is_refused_unless_something_reads_it(root, tmp_path):
+    train, mine = root / "bundle/configs/train.yaml", tmp_path / "mine.yaml"
+    mine.write_text("lerning_rate: 3\n")
+    with pytest.raises(InputError, match="nothing reads its lerning_rate; did you mean learning_rate"):
+        refuse_wrong_settings(["training", "--config_file", f"{train},{mine}"])
+    mine.write_text("lerning_rate: 3\nlearning_rate: '@lerning_rate'\nanything: 1\ntrain#dataloader#batch_size: 2\n")
+    refuse_wrong_settings(["training", "--config_file", f"{train},{mine}"])
+
+
+def test_a_device_by_its_name_is_told_how_to_be_written(root):
+    with pytest.raises(InputError, match=re.escape("write --device \"$torch.device('cuda:1')\"")):
+        refuse_wrong_settings(["training", "--config_file", str(root / "bundle/configs/train.yaml"), "--device=cuda:1"])
+
+
+def test_all_overlays_of_the_bundle_pass(root):
+    configs = root / "bundle/configs"
+    for path in [*configs.glob("*/*.yaml"), configs / "evaluate.yaml"]:
+        refuse_wrong_settings(["training", "--config_file", f"{configs / 'train.yaml'},{path}"])
+
+
 def test_what_may_stand_for_a_number_may_go_on(root, tmp_path):
     files = str(root / "bundle/configs/train.yaml")
     for value in ("1e-3", "$2 * 0.1", "'$2 * 0.1'", "@batch_size", "5", "(3)", "None"):

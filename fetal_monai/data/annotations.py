@@ -69,6 +69,7 @@ def read_annotations(path: str | PathLike[str]) -> pd.DataFrame:
     table = with_image_names(table)
     require_columns(path, table, REQUIRED_COLUMNS)
     table["class"] = table["class"].map(composed)
+    table = table.rename(columns={column: composed(column) for column in soft_columns(table).values()})
     return table.assign(row=table.index).reset_index(drop=True)
 
 
@@ -150,6 +151,7 @@ def load_datalists(
         InputError: with all problems at once: unknown splits and classes, a `class_int` that disagrees, missing
             files, frames out of range, an image or patient in two splits, empty splits, probabilities that are none.
     """
+    class_names = [composed(name) for name in class_names]
     table = read_annotations(annotations)
     if "patient_id" not in table:
         logger.warning(

@@ -83,7 +83,7 @@ def label_problems(table: pd.DataFrame, class_names: Sequence[str]) -> list[Prob
     Returns:
         All problems.
     """
-    index = {composed(name): position for position, name in enumerate(class_names)}
+    index = {name: position for position, name in enumerate(class_names)}
     problems = split_problems(table)
     for row, name, number in table[["row", "class", "class_int"]].itertuples(index=False):
         if name not in index:

@@ -70,7 +70,7 @@ def deidentify_folder(
         key: a file with a secret, made if it is not there. With the same key the same patient and the same image get
             the same names in every run; without one, nobody can link two runs.
         keep: options of the profile.
-        banner: share of the height to blank where no regions are declared, 0 to 1.
+        banner: share of the height to blank where no regions leave it out, 0 to 1.
         annotations: a table of labels to rename.
         name_map: a CSV to write old and new names to, outside `out`; it tells who is who.
         progress: called with (files done, files in all).

@@ -66,7 +66,7 @@ def deidentify_header(
         pseudonyms: for UIDs, PatientID and dates. PatientName follows the new PatientID; a file without a PatientID
             has one of its study.
         keep: options of the profile.
-        pixels_cleaned: whether all that lies outside of declared regions is blanked; then BurnedInAnnotation is NO.
+        pixels_cleaned: whether all is blanked that lies outside of regions without a banner; BurnedInAnnotation is NO.
             Otherwise it stays YES or is left out, and PatientIdentityRemoved is NO: nobody has looked yet.
 
     Example:
@@ -92,7 +92,7 @@ def deidentify_header(
 
 def _declare(data: Dataset, keep: Collection[Keep], *, pixels_cleaned: bool) -> None:
     data.PatientIdentityRemoved = "YES" if pixels_cleaned else "NO"
-    where = "all outside ultrasound regions" if pixels_cleaned else "the banner"
+    where = "all outside ultrasound regions" if pixels_cleaned else "at least the banner"
     data.DeidentificationMethod = [
         f"PS3.15 {EDITION} Basic Profile",
         f"fetal_monai {fetal_monai.__version__}: blanked {where}",

@@ -41,7 +41,7 @@ class Written:
         uid: SOPInstanceUID here.
         study_uid: StudyInstanceUID here.
         frames: how many it has.
-        declared: whether all outside of declared regions is blanked, and not only a banner.
+        declared: whether all outside of regions is blanked that leave the banner out.
         syntax: the name of its transfer syntax.
     """
 
@@ -72,7 +72,7 @@ def write_deidentified(
         pseudonyms: of patients and UIDs.
         worker: for JPEG.
         keep: options of the profile.
-        banner: share of the height to blank where no regions are declared.
+        banner: share of the height to blank where no regions leave it out.
 
     Returns:
         What was written.

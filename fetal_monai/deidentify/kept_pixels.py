@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fetal_monai.dicom.regions import Region
 
 BANNER_FRACTION = 68 / 852
-"""Share of the height that the banner takes where no regions are declared, as `transforms.banner` has it."""
+"""Share of the height that the banner takes where no regions leave it out, as `transforms.banner` has it."""
 
 _MOST = 0.95  # regions that cover more of the frame than this do not tell where the text is
 

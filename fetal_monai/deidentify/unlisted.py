@@ -11,7 +11,6 @@ _IMAGE_GROUPS = frozenset({0x0008, 0x0018, 0x0020, 0x0028})
 _SHORT_TEXT = frozenset({"AE", "LO", "SH", "UC"})
 _ANY_TEXT = frozenset({"LT", "ST", "UR", "UT"})
 _DATES_AND_NAMES = frozenset({"AS", "DA", "DT", "PN", "TM"})
-_ELSEWHERE = frozenset({"LongCodeValue", "CodeMeaning", "CodingSchemeDesignator"})
 _OF_STANDARDS = frozenset({"ContextUID", "CodingSchemeUID", "MappingResourceUID", "TransferSyntaxUID"})
 
 
@@ -43,7 +42,7 @@ def action_of_unlisted(element: DataElement) -> str:
         return "X"
     if element.VR in _SHORT_TEXT:
         foreign = not registered & _SHORT_TEXT  # text where the dictionary has numbers or codes
-        elsewhere = element.tag.group not in _IMAGE_GROUPS and keyword not in _ELSEWHERE
+        elsewhere = element.tag.group not in _IMAGE_GROUPS
         return "X" if foreign or elsewhere or keyword == "FrameOfInterestDescription" else ""
     return "U" if "UI" in representations and not _of_a_standard(keyword, element) else ""
 

@@ -17,7 +17,7 @@ ANOTHER_IMAGE = "its SOPInstanceUID is that of another image"
 FIND_OUT = "find out where they come from which of them is right, and give that one"
 """What to do about it."""
 
-_IDENTITY = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "NumberOfFrames", "Rows", "Columns")
+_IDENTITY = ("PatientID", "StudyInstanceUID", "Rows", "Columns")  # series are split and joined on the way
 
 
 def is_another_image(path: str, kept: str) -> bool:
@@ -28,7 +28,7 @@ def is_another_image(path: str, kept: str) -> bool:
         kept: of the one that is used.
 
     Returns:
-        True where patient, study, series, frames or size differ; False for copies, whole or cut off, also those that
+        True where patient, study, number of frames or size differ; False for copies, whole or cut off, also those that
         were compressed otherwise, and where a file can no longer be read.
     """
     identities = [_identity(name) for name in (path, kept)]
@@ -56,6 +56,7 @@ def _identity(path: str) -> tuple[str, ...] | None:
             header = read_header(file, DEFAULT_LIMITS)
         if header.pixel_offset is None:
             return None  # no image, or cut off before it
-        return tuple(text(header.dataset, keyword) for keyword in _IDENTITY)
+        frames = text(header.dataset, "NumberOfFrames") or "1"
+        return (*(text(header.dataset, keyword) for keyword in _IDENTITY), frames)
     except (Fault, OSError, ValueError, KeyError):
         return None

@@ -107,8 +107,8 @@ class TrainingCheckpoint:
             )
             raise InputError(self.path, [problem])
         epochs = engine.state.max_epochs
+        checkpoint = self._read()
         try:
-            checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
             problems = self._contradictions(checkpoint, epochs)
             if not problems:
                 self._restore(checkpoint)
@@ -120,6 +120,17 @@ class TrainingCheckpoint:
             raise InputError(self.path, problems)
         engine.state.max_epochs = epochs
         logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            problem = f"it is no checkpoint of a training, or it is damaged or cut off ({type(error).__name__})"
+            remedy = "copy it again, or start afresh with --overwrite True"
+            raise InputError(self.path, [f"{problem}; {remedy}"]) from error
+        if not isinstance(checkpoint, dict):
+            raise InputError(self.path, ["it is no checkpoint of a training; name the folder of one"])
+        return checkpoint
 
     def _exists(self) -> bool:
         """Whether there is a checkpoint; all processes must agree, or they would train from different weights."""

@@ -99,7 +99,13 @@ class _Search:
             if self._is_new(Path(entry.path)):
                 self._sort_in(entry.path, judge(entry.path, entry))
         for name in index.duplicates:
-            self._pass_over(name, namesake(name, index), f"{DUPLICATE}: each image counts once")
+            if not self._is_new(Path(name)):
+                continue
+            judged = judge(name, index_file(name))
+            if isinstance(judged, ImagesOfFile):
+                self._pass_over(name, namesake(name, index), f"{DUPLICATE}: each image counts once")
+            else:
+                self._sort_in(name, judged)
         for name, reason in index.unreadable.items():
             if self._is_new(Path(name)):
                 self._sort_in(name, judge(name, reason))

@@ -176,13 +176,13 @@ class Predictions:
         return pd.DataFrame(columns)
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write predictions.csv, whole or not at all; probabilities keep nine significant digits.
+        """Write predictions.csv, whole or not at all; probabilities with all their digits.
 
         Args:
             path: the file to be written.
         """
         with atomic_path(path) as temporary:
-            self.to_frame().to_csv(temporary, index=False, float_format="%.9g")
+            self.to_frame().to_csv(temporary, index=False)
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str], class_names: Sequence[str] | None = None) -> Predictions:

@@ -17,6 +17,7 @@ from fetal_monai.study.checklist import Status
 from fetal_monai.utils.files import atomic_path
 
 _COLUMNS = [field.name for field in fields(StudySummary)]
+_NUMBERS = [field.name for field in fields(StudySummary) if field.type == "int"]
 
 
 def write_archive_index(out: Path, failures: dict[str, str] | None = None) -> None:
@@ -58,8 +59,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
             columns, rows = table.fieldnames, list(table)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(path, [f"cannot be read ({type(error).__name__}); {remedy}"]) from None
-    numbers = [row.get(status.name.lower()) for row in rows for status in Status]
-    if columns != _COLUMNS or not all(str(number).isdecimal() for number in numbers):
+    whole = all(None not in row and None not in row.values() for row in rows)
+    if columns != _COLUMNS or not whole or not all(row[name].isdecimal() for row in rows for name in _NUMBERS):
         raise InputError(path, [f"is no table of studies of this version; {remedy}"])
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pydicom
@@ -140,7 +140,10 @@ def complete_header(header: Dataset) -> Dataset:
         does not hand on what nobody can read.
     """
     filled = Dataset()
-    filled.update({element.tag: element for element in header if not element.tag.is_private})
+    for tag in header.keys():  # noqa: SIM118  # iterating would parse every element
+        if not tag.is_private:
+            with suppress(Exception):  # what cannot be understood is not handed on
+                filled[tag] = header[tag]
     for keyword in _TYPE_2:
         if keyword not in filled or not _readable(filled, keyword):
             setattr(filled, keyword, "")
@@ -172,7 +175,9 @@ def hushed() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except FetalMonaiError:
+        raise
+    except Exception as error:  # parsers and builders of many hands meet damaged values here
         raise FetalMonaiError(
             f"no report can be made: a header breaks a rule of DICOM ({type(error).__name__}), such as a class, a date "
             "or a name that is none; dciodvfy on the file tells which"

@@ -7,6 +7,7 @@ as its subject (TID 1008), is preliminary and unverified, and says that it comes
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 
@@ -148,5 +149,8 @@ def write_report(report: SOPClass, path: str | PathLike[str]) -> None:
         FetalMonaiError: if it carries a value that cannot be written.
         OSError: if the file cannot be.
     """
-    with hushed(), atomic_path(path) as temporary:
-        report.save_as(temporary, enforce_file_format=True)
+    content = io.BytesIO()
+    with hushed():
+        report.save_as(content, enforce_file_format=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())

@@ -1,4 +1,4 @@
-"""Signals that end a process: Ctrl-C while native code runs that would swallow it, and an end that tidies up."""
+"""Signals that end a process: while native code runs that would swallow them, and as an end that tidies up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def interrupts_afterwards() -> Iterator[None]:
-    """Hold Ctrl-C back until the block has ended, then deliver it.
+    """Hold Ctrl-C and SIGTERM back until the block has ended, then deliver them.
 
     A native library that calls Python may take the exception of an interrupt for an error of its own, or for none at
     all, and the run would go on. In threads, where no interrupt arrives, nothing changes; where interrupts are ignored,
@@ -19,24 +19,27 @@ def interrupts_afterwards() -> Iterator[None]:
 
     Raises:
         KeyboardInterrupt: at the end of the block, whatever else it raised, if there was one that nobody else handles.
+        SystemExit: likewise after SIGTERM, within `tidy_termination`.
 
     Example:
         >>> with interrupts_afterwards():
         ...     print("to the end")
         to the end
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if None in before.values() or threading.current_thread() is not threading.main_thread():
         yield
         return
-    interrupts: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    arrived: list[int] = []
+    for number in before:
+        signal.signal(number, lambda received, _: arrived.append(received))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if interrupts:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for received in dict.fromkeys(arrived):
+            signal.raise_signal(received)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
@@ -14,6 +14,8 @@ from fetal_monai.utils.bundle import bundle_root
 
 _OPTION = re.compile(r"--([^=]+)")
 _COUNTS = ("max_epochs", "val_interval", "batch_size", "accumulate")  # of which none makes no sense
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
+_RUNS = {"training"}  # what the configuration of a whole run has, and overlays have not
 _FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
 
 
@@ -34,9 +36,10 @@ def config_files(text: str) -> list[Path]:
 
 
 def refuse_wrong_settings(arguments: Sequence[str]) -> None:
-    """Refuse names that no configuration has, and words where the configurations have numbers.
+    """Refuse names that no configuration has, words where there should be numbers, and overlays in the wrong place.
 
-    MONAI would add the first, and nothing would read them; the others would end in a library's traceback.
+    MONAI would add the first, and nothing would read them; the second would end in a library's traceback; of overlays
+    before the configuration of the whole run nothing would be left.
 
     Args:
         arguments: of a run, with `--config_file`; without it, or with `--args_file`, nothing is refused.
@@ -61,10 +64,15 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
     files = config_files(chosen[-1]) if chosen else []
     if "args_file" in names or not files or not all(path.is_file() for path in files):
         return
+    contents = {path: _content(path) for path in files}
+    if problems := _misplaced(contents) or _without_base(arguments, contents):
+        raise InputError("--config_file", problems)
     defaults = ConfigParser.load_config_files([str(path) for path in files])
     known = [*inspect.signature(run).parameters, *defaults]
-    problems = []
+    problems = _misspelt(contents)
     for name, value in given:
+        if name == "device" and _DEVICE.fullmatch(value) and "torch.device" in str(defaults.get(name)):
+            problems.append(f"--device is '{value}', a word; write --device \"$torch.device('{value}')\"")
         if re.split("#|::", name)[0] not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
@@ -73,6 +81,58 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
             problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
+
+
+def _content(path: Path) -> dict[str, object]:
+    from monai.bundle import ConfigParser  # noqa: PLC0415
+
+    content = ConfigParser.load_config_file(str(path))
+    if not isinstance(content, dict):
+        raise InputError(path, ["it holds no settings; give a configuration: names, colons and values"])
+    return content
+
+
+def _misplaced(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
+    """Name what stands before the configuration of a whole run, which would replace it without a word."""
+    problems: list[str] = []
+    before = dict[Path, Mapping[str, object]]()
+    for base, content in contents.items():
+        if _RUNS & content.keys():
+            for path, overlay in before.items():
+                if lost := ", ".join(sorted({_top(key) for key in overlay} & content.keys())):
+                    problems.append(f"{path} stands before {base}, which replaces its {lost}; name {base.name} first")
+            break
+        before[base] = content
+    return problems
+
+
+def _without_base(arguments: Sequence[str], contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
+    """Say that there are only changes to a configuration, and not the configuration."""
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    if wanted != "training" or any(_RUNS & content.keys() for content in contents.values()):
+        return []
+    return [f"{', '.join(path.name for path in contents)} only change a training; name train.yaml before"]
+
+
+def _misspelt(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
+    """Name settings of files of a person's own that nothing reads, and that look like others that are read."""
+    first, *overlays = contents
+    ours = bundle_root().resolve()
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in contents)
+    problems = []
+    for path in overlays:
+        known = [_top(key) for other in contents if other != path for key in contents[other]]
+        for key in map(_top, contents[path]):
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+            read = re.search(rf"[@%]{re.escape(key)}\b", texts)
+            if near and key not in known and not read and not path.resolve().is_relative_to(ours):
+                problems.append(f"{path}: nothing reads its {key}; did you mean {near[0]}?")
+    return problems if _RUNS & contents[first].keys() else []
+
+
+def _top(key: str) -> str:
+    """The first part of the name of a setting: of what is added (+), or within another (#, ::)."""
+    return re.split("#|::", key.lstrip("+~"))[0]
 
 
 def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

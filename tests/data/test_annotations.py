@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetal_monai.data import class_counts, list_frames, load_datalists, read_annotations
+from fetal_monai.data.checks import check_data
 from fetal_monai.dicom import FrameRef
 from fetal_monai.errors import InputError
 
@@ -101,8 +102,16 @@ def test_letters_that_macos_takes_apart_are_the_same_letters(phantom, table, cla
     names = [f"Fémur {number}" for number in range(len(class_names))]
     table["class"] = [unicodedata.normalize("NFD", names[int(number)]) for number in table["class_int"]]
     table.to_csv(tmp_path / "annotations.csv", index=False)
+    soft = {
+        f"p:{unicodedata.normalize('NFD', name)}": (table["class_int"] == str(k)) * 1 for k, name in enumerate(names)
+    }
+    table.assign(**soft).to_csv(tmp_path / "soft.csv", index=False)
     for listed in (names, [unicodedata.normalize("NFD", name) for name in names]):
         assert load_datalists(tmp_path / "annotations.csv", phantom, listed)["train"]
+        for item in load_datalists(tmp_path / "soft.csv", phantom, listed)["train"]:
+            assert item["soft_label"].argmax() == item["label"]
+        findings = check_data(phantom, tmp_path / "annotations.csv", listed).findings
+        assert not [finding for finding in findings if finding.level == "error"]
 
 
 @pytest.mark.parametrize(

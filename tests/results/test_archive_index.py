@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from clips import textured, write_clip
 from fetal_monai.errors import InputError
 from fetal_monai.results.archive_index import write_archive_index
 from fetal_monai.results.predict_to_folder import Options, predict_to_folder
+from fetal_monai.results.study_folder import StudySummary
 
 
 def test_why_a_patient_of_a_study_has_no_page_stands_in_the_index(model_dir, tmp_path):
@@ -26,7 +29,28 @@ def test_why_a_patient_of_a_study_has_no_page_stands_in_the_index(model_dir, tmp
         assert reason in page
 
 
-@pytest.mark.parametrize("content", [None, "", "study,name\n1,a\n", "\xff\n", '"'])
+ROW = "1,a,1.2,report.html,1,0,1,0,6,13,0"
+HEAD = "study,name,study_instance_uid,report,stills,clips,found,uncertain,missing,not_assessable,failures"
+
+
+def test_the_row_that_is_damaged_below_is_none():
+    assert HEAD.split(",") == [field.name for field in fields(StudySummary)]
+    assert len(ROW.split(",")) == len(HEAD.split(","))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "",
+        "study,name\n1,a\n",
+        "\xff\n",
+        '"',
+        f"{HEAD}\n{ROW[:-2]}\n",
+        f"{HEAD}\n{ROW},1\n",
+        f"{HEAD}\n{ROW.replace('html,1', 'html,x')}\n",
+    ],
+)
 def test_a_damaged_table_is_named(model_dir, tmp_path, content):
     path = tmp_path / "in/a.dcm"
     path.parent.mkdir()

@@ -132,6 +132,14 @@ def test_what_a_report_cannot_refer_to_is_refused_in_words(study, class_names, k
         build_report([predicted(study[0], class_names)], [header])
 
 
+def test_a_damaged_sequence_costs_no_report(study, class_names, tmp_path):
+    header = minimal(study[0])
+    tag = tag_for_keyword("ReferencedImageSequence")
+    header[tag] = RawDataElement(Tag(tag), "SQ", 6, b"\xff" * 6, 0, False, True)
+    write_report(build_report([predicted(study[0], class_names)], [header]), tmp_path / "report.dcm")
+    assert pydicom.dcmread(tmp_path / "report.dcm").StudyInstanceUID == header.StudyInstanceUID
+
+
 def test_two_patients_with_one_study_have_a_report_each(study, class_names):
     items = [predicted(entry, class_names, 0 if entry.frames > 1 else -1) for entry in study[:2]]
     headers = [minimal(entry) for entry in study[:2]]

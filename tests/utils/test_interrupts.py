@@ -90,6 +90,24 @@ def test_a_terminated_process_tidies_up():
     assert not folder.exists()
 
 
+def ended(steps):
+    with tidy_termination():
+        with interrupts_afterwards():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+                steps.append("to the end")
+            except SystemExit:  # as native code would that calls Python
+                steps.append("swallowed")
+        steps.append("and on")
+
+
+def test_an_end_comes_at_the_end_too():
+    steps = []
+    with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+        ended(steps)
+    assert steps == ["to the end"]
+
+
 def test_terminations_that_somebody_handles_are_theirs():
     seen = []
     before = signal.signal(signal.SIGTERM, lambda *_: seen.append("handled"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import ssl
 import threading
 import time
@@ -158,7 +159,8 @@ class Receiver(Closing):
             path = _spooled(event)
             instance = self._inbox.take(path, str(request.AffectedSOPClassUID), uid)
         except Refused as refused:
-            self._ledger.count(f"refused.{refused.status:04X}")
+            with contextlib.suppress(sqlite3.Error):  # a disk that takes no object may take no count of it either
+                self._ledger.count(f"refused.{refused.status:04X}")
             LOG.warning("object %s refused with %04X: %s", _plain(uid), refused.status, refused)
             return refused.status.value
         except Exception as error:  # noqa: BLE001  # one object's trouble is not the association's

@@ -25,6 +25,7 @@ from fetal_monai.data.checks.outliers import outliers
 from fetal_monai.data.checks.table import absent_classes, as_findings, table_findings
 from fetal_monai.data.file_lookup import FileLookup
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
+from fetal_monai.data.row_problems import composed
 from fetal_monai.data.splits import split_counts
 from fetal_monai.dicom import DicomIndex, FrameRef
 from fetal_monai.dicom.folder_listing import Unreachable
@@ -100,7 +101,8 @@ def check_data(
     Raises:
         InputError: if there is no such folder or nothing in it, or the table cannot be read as one.
     """
-    plan, findings = _plan(folder, annotations, class_names, pool)
+    names = None if class_names is None else [composed(name) for name in class_names]
+    plan, findings = _plan(folder, annotations, names, pool)
     seen, unreadable = see_images(plan.listed, plan.files, pixels=pixels, pool=pool, progress=progress)
     findings += unreadable
     findings += [*exact_duplicates(seen), *near_duplicates(seen), *header_leaks(seen)]
