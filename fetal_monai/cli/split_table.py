@@ -18,10 +18,17 @@ def print_split(path: Path, table: pd.DataFrame) -> None:
     counts = split_counts(table)
     typer.echo(f"{path}:")
     print_counts(counts)
-    parts = int((counts.loc["patients"].to_numpy() > 0).sum())
-    for name, patients in rare_classes(table, parts).items():
+    used = counts.loc[:, counts.loc["patients"].to_numpy() > 0]
+    parts = len(used.columns)
+    rare = rare_classes(table, parts)
+    for name, patients in rare.items():
         who = "1 patient" if patients == 1 else f"{patients} patients"
         typer.echo(f"Warning: {name} has {who}, too few for {parts} splits; label more of them", err=True)
+    for name, row in used.drop(index=["images", "patients"]).iterrows():
+        lacking = [str(split) for split in used.columns if row[split] == 0]
+        if lacking and name not in rare:
+            where = " and ".join(lacking)
+            typer.echo(f"Warning: {name} has no image in {where}; try another --seed, or label more", err=True)
 
 
 def print_counts(counts: pd.DataFrame) -> None:

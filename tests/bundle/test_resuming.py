@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
@@ -94,6 +95,30 @@ def test_more_epochs_without_a_schedule_end_where_an_uninterrupted_training_does
     start(tmp_path / "parts", amp=True, max_epochs=2, resume=True).run()
     assert_same_end(last(tmp_path / "whole"), last(tmp_path / "parts"))
     assert last(tmp_path / "parts")["scaler"]["scale"] == 128
+
+
+def test_another_order_of_classes_is_refused(start, stopped, phantom, tmp_path, class_names):
+    path = tmp_path / "model" / "last.pt"
+    path.parent.mkdir()
+    path.write_bytes(stopped)
+    names = class_names[::-1]
+    table = pd.read_csv(phantom / "annotations.csv", dtype=str)
+    table.assign(class_int=table["class"].map(names.index)).to_csv(tmp_path / "turned.csv", index=False)
+    options = {"resume": True, "max_epochs": 1, "class_names": names, "annotations": str(tmp_path / "turned.csv")}
+    (problem,) = refusal(start(tmp_path, "recipes/quick.yaml", **options)).problems
+    assert problem.startswith(
+        f"class_names: {', '.join(class_names)} in the checkpoint, {', '.join(names)} in this run"
+    )
+    assert path.read_bytes() == stopped
+
+
+def test_a_checkpoint_that_is_cut_off_is_called_so(start, stopped, tmp_path):
+    path = tmp_path / "model" / "last.pt"
+    path.parent.mkdir()
+    path.write_bytes(stopped[: len(stopped) // 2])
+    (problem,) = refusal(start(tmp_path, "recipes/quick.yaml", resume=True, max_epochs=1)).problems
+    assert "damaged or cut off" in problem
+    assert "copy it again" in problem
 
 
 def test_a_checkpoint_of_a_former_version_resumes(start, tmp_path):

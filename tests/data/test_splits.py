@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from typer.testing import CliRunner
 
 from fetal_monai.cli import app
+from fetal_monai.cli.split_table import print_split
 from fetal_monai.data import load_datalists
 from fetal_monai.data.row_problems import SPLITS
 from fetal_monai.data.splits import assign_splits, fold_tables, rare_classes, split_counts
@@ -211,3 +212,24 @@ def test_a_file_without_a_patient_is_named_with_its_row(phantom, unsplit, tmp_pa
 def test_a_place_that_cannot_be_written_is_an_error_in_words(unsplit, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot be written" in run(unsplit, "--out", tmp_path / "file" / "new.csv", code=1)
+
+
+def test_a_class_that_a_split_lacks_is_named(capsys, tmp_path):
+    table = table_of([(f"P{number:03}", name) for number in range(6) for name in ("Femur", "Spine")])
+    table["split"] = [
+        "train",
+        "train",
+        "val",
+        "train",
+        "val",
+        "train",
+        "train",
+        "train",
+        "val",
+        "train",
+        "test",
+        "test",
+    ]
+    print_split(tmp_path / "table.csv", table)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["Warning: Spine has no image in val; try another --seed, or label more"]
