@@ -16,10 +16,7 @@ def phantom(
     patients: Annotated[int, typer.Option(help="Synthetic patients; about 22 % go to test, 15 % to val.")] = 96,
     images: Annotated[int, typer.Option(help="Stills and clips of each patient.")] = 11,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
-    size: Annotated[tuple[int, int], typer.Option(help="Rows and columns of a frame: 240, 320 or more.")] = (
-        480,
-        640,
-    ),
+    size: Annotated[tuple[int, int], typer.Option(help="Rows and columns: 240, 320 or more.")] = (480, 640),
     workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a phantom that is there already.")] = False,
 ) -> None:

@@ -24,11 +24,11 @@ def print_split(path: Path, table: pd.DataFrame) -> None:
     for name, patients in rare.items():
         who = "1 patient" if patients == 1 else f"{patients} patients"
         typer.echo(f"Warning: {name} has {who}, too few for {parts} splits; label more of them", err=True)
-    for name, row in used.drop(index=["images", "patients"]).iterrows():
+    for label, row in used.drop(index=["images", "patients"]).iterrows():
         lacking = [str(split) for split in used.columns if row[split] == 0]
-        if lacking and name not in rare:
+        if lacking and label not in rare:
             where = " and ".join(lacking)
-            typer.echo(f"Warning: {name} has no image in {where}; try another --seed, or label more", err=True)
+            typer.echo(f"Warning: {label} has no image in {where}; try another --seed, or label more", err=True)
 
 
 def print_counts(counts: pd.DataFrame) -> None:
