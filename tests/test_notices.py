@@ -26,7 +26,7 @@ OTHERS = re.compile(r"GHSA|Not all config files|nvImageCodec|[Dd]eprecat|Traceba
 @pytest.fixture
 def fresh():
     """The filters of this process, put back afterwards."""
-    loggers = [logging.getLogger(name) for name, _ in notices._LOGGED]
+    loggers = [logging.getLogger(name) for name in (*(name for name, _ in notices._LOGGED), *notices._OF_RUNS)]
     kept = [list(logger.filters) for logger in loggers]
     with warnings.catch_warnings(record=True) as shown:
         warnings.resetwarnings()
@@ -183,6 +183,18 @@ def test_all_overlays_of_the_bundle_pass(root):
     configs = root / "bundle/configs"
     for path in [*configs.glob("*/*.yaml"), configs / "evaluate.yaml"]:
         refuse_wrong_settings(["training", "--config_file", f"{configs / 'train.yaml'},{path}"])
+
+
+def test_a_mistake_is_not_told_on_its_way(fresh, caplog):
+    notices.quiet_known_notices()
+    for error in (InputError("last.pt", ["it is there"]), ValueError("a fault of ours")):
+        for name in notices._OF_RUNS:
+            try:
+                raise RuntimeError("wrapped") from error
+            except RuntimeError:
+                logging.getLogger(name).exception("Exception")
+                logging.getLogger(name).error("Engine run is terminating due to exception")
+    assert [record.name for record in caplog.records] == [name for name in notices._OF_RUNS for _ in range(2)]
 
 
 def test_what_may_stand_for_a_number_may_go_on(root, tmp_path):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import warnings
+
+from fetal_monai.errors import find_user_error
 
 _WARNINGS: tuple[tuple[str, type[Warning], str], ...] = (  # how it begins, its kind, the module that gives it
     (
@@ -19,6 +22,28 @@ _LOGGED: tuple[tuple[str, str], ...] = (  # logger, how the message begins
     ("monai.data.nvimgcodec_pydicom_plugin", "nvImageCodec is not available; skipping pydicom decoder plugin"),
     ("monai.bundle.workflows", "Not all config files are in"),  # overlays lie in folders by their kind: by design
 )
+_OF_RUNS = (
+    "train",
+    "validate",
+    "evaluate",
+    "ignite.engine.engine.SupervisedTrainer",
+    "ignite.engine.engine.SupervisedEvaluator",
+)
+"""Loggers that tell an exception on its way: MONAI's handlers, by their names in the configurations, and ignite's."""
+
+
+class _UnlessMistake(logging.Filter):
+    """Let every record through but of a user's mistake: that is told once, at the end, without a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
+        return record.levelno < logging.ERROR or error is None or find_user_error(error) is None
+
+    def __eq__(self, other: object) -> bool:  # a logger takes no filter twice
+        return isinstance(other, _UnlessMistake)
+
+    def __hash__(self) -> int:
+        return hash(_UnlessMistake)
 
 
 class _Unless(logging.Filter):
@@ -56,6 +81,8 @@ def quiet_known_notices() -> None:
         warnings.filterwarnings("ignore", re.escape(beginning), category, rf"{re.escape(module)}(\.|$)")
     for name, beginning in _LOGGED:
         logging.getLogger(name).addFilter(_Unless(beginning))
+    for name in _OF_RUNS:
+        logging.getLogger(name).addFilter(_UnlessMistake())
 
 
 def quiet_trust_notice() -> None:

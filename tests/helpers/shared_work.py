@@ -73,5 +73,6 @@ def sleep_long(folder):
 
 if __name__ == "__main__":  # a process with two helpers, to be interrupted or killed from outside
     place = sys.argv[1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
     with HelperProcesses(2, "shared_work:ready", place) as helpers:
         helpers.share(sleep_long, [place] * 3, sleep_long)
