@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, Dataset, MetaTensor, PersistentDataset, ThreadDataLoader
-from monai.transforms import Compose, LoadImage, LoadImaged
+from monai.transforms import LoadImage
 
+from collated_frames import chain, collated_elsewhere
 from fetal_monai.dicom import FrameRef, UltrasoundReader, iter_frames, read_frame
 from fetal_monai.errors import DicomReadError
-from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed
+from frame_chains import load
 
 
 @pytest.fixture
@@ -22,15 +23,6 @@ def clip(kit, tmp_path):
 @pytest.fixture
 def still(kit):
     return str(kit.real("examples_palette.dcm"))
-
-
-def load(**options):
-    return LoadImaged("image", reader=UltrasoundReader(**options), dtype=np.uint8, expanduser=False)
-
-
-def chain(size=(60, 80)):
-    views = DualResolutiond("image", detailed_size=(32, 32), shallow_size=(16, 16))
-    return Compose([load(), ResizeFramed("image", size=size), MaskBannerd("image"), views])
 
 
 def test_load_imaged_gives_a_meta_tensor(clip):
@@ -68,13 +60,10 @@ def test_two_files_for_one_image_are_refused(still):
 def test_data_loader_workers_collate_clips_and_stills(clip, still, method):
     if method == "fork" and sys.platform == "win32":
         pytest.skip("Windows cannot fork")
-    items = [{"image": FrameRef(clip, 1), "label": 0}, {"image": FrameRef(still), "label": 1}]
-    loader = DataLoader(Dataset(items, chain()), batch_size=2, num_workers=1, multiprocessing_context=method)
-    (batch,) = loader
-    assert batch["image"].shape == (2, 3, 32, 32)
-    assert batch["image_shallow"].shape == (2, 3, 16, 16)
-    assert batch["image"].meta["frame"] == [1, -1] or list(batch["image"].meta["frame"]) == [1, -1]
-    assert len(batch["image"].meta["regions"]) == 2
+    shapes, frames, regions = collated_elsewhere(clip, still, method)
+    assert shapes == ((2, 3, 32, 32), (2, 3, 16, 16))
+    assert frames == [1, -1]
+    assert regions == 2
 
 
 def test_an_error_in_a_worker_names_the_file(clip):
