@@ -10,7 +10,7 @@ _PATIENT_GROUP = 0x0010
 _IMAGE_GROUPS = frozenset({0x0008, 0x0018, 0x0020, 0x0028})
 _SHORT_TEXT = frozenset({"AE", "LO", "SH", "UC"})
 _ANY_TEXT = frozenset({"LT", "ST", "UR", "UT"})
-_DATES_AND_NAMES = frozenset({"AS", "DA", "DT", "PN", "TM"})
+_DATES = frozenset({"AS", "DA", "DT", "TM"})
 _OF_STANDARDS = frozenset({"ContextUID", "CodingSchemeUID", "MappingResourceUID", "TransferSyntaxUID"})
 
 
@@ -38,7 +38,7 @@ def action_of_unlisted(element: DataElement) -> str:
         return "Z"
     if element.tag.group == _PATIENT_GROUP or dictionary_is_retired(element.tag):
         return "X"
-    if representations & (_ANY_TEXT | _DATES_AND_NAMES):
+    if representations & (_ANY_TEXT | _DATES):
         return "X"
     if element.VR in _SHORT_TEXT:
         foreign = not registered & _SHORT_TEXT  # text where the dictionary has numbers or codes

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom import FrameRef, IndexEntry, index_dicom
-from fetal_monai.dicom.duplicates import ANOTHER_IMAGE, FIND_OUT, is_another_image, namesake
+from fetal_monai.dicom.duplicates import ANOTHER_IMAGE, FIND_OUT, is_another_image
 from fetal_monai.dicom.folder_listing import Unreachable
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.index import DUPLICATE, index_file, remedy
@@ -102,8 +102,8 @@ class _Search:
             if not self._is_new(Path(name)):
                 continue
             judged = judge(name, index_file(name))
-            if isinstance(judged, ImagesOfFile):
-                self._pass_over(name, namesake(name, index), f"{DUPLICATE}: each image counts once")
+            if isinstance(judged, ImagesOfFile) and (kept := index.get(judged.uid or "")):
+                self._pass_over(name, kept.path, f"{DUPLICATE}: each image counts once")
             else:
                 self._sort_in(name, judged)
         for name, reason in index.unreadable.items():
@@ -126,17 +126,16 @@ class _Search:
             self._uids[judged.uid] = kept
             self._images.pop(left, None)
             self._images.setdefault(kept, judged.frames)
-            other = kept if is_another_image(left, kept) else None
-            self._pass_over(left, other, f"its SOPInstanceUID is that of {kept}, no smaller: each image counts once")
+            self._pass_over(left, kept, f"its SOPInstanceUID is that of {kept}, no smaller: each image counts once")
         else:
             self._images[path] = judged.frames
 
-    def _pass_over(self, path: str, other: str | None, reason: str) -> None:
+    def _pass_over(self, path: str, kept: str, reason: str) -> None:
         """Pass over a copy of an image; a file that only has the UID of another one is a failure."""
-        if other is None:
-            self.passed_over[path] = reason
+        if is_another_image(path, kept):
+            self.failures.append(ReadFailure(path, f"{path}: {ANOTHER_IMAGE}, {kept}; {FIND_OUT}"))
         else:
-            self.failures.append(ReadFailure(path, f"{path}: {ANOTHER_IMAGE}, {other}; {FIND_OUT}"))
+            self.passed_over[path] = reason
 
 
 class ImagesOfFile(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from fetal_monai.errors import InputError
@@ -12,7 +12,7 @@ from fetal_monai.inference.prediction import Prediction, ReadFailure
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.report.study_index import StudyRow, write_study_index
 from fetal_monai.results.folder import INDEX_FILE, KEY_OBJECTS_FOLDER, REPORTS_FOLDER, STUDIES_FILE, write_results
-from fetal_monai.results.study_folder import StudySummary, WrittenStudy
+from fetal_monai.results.study_folder import COLUMNS, StudySummary, WrittenStudy
 from fetal_monai.study.checklist import Status
 from fetal_monai.utils.spreadsheet import cell
 
@@ -92,10 +92,11 @@ class AllStudies:
             write_study_index(rows, index, failures=failures, passed_over=self._passed_over)
         table_file = self._folder / STUDIES_FILE
         with table_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            table = csv.DictWriter(file, [field.name for field in fields(StudySummary)])
+            table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
-            texts = ({"name": cell(row.name), "study_instance_uid": cell(row.study_instance_uid)} for row in self.rows)
-            table.writerows({**asdict(row), **text} for row, text in zip(self.rows, texts, strict=True))
+            for row in self.rows:
+                texts = {"name": cell(row.name), "study_instance_uid": cell(row.study_instance_uid)}
+                table.writerow({**asdict(row), **texts})
 
 
 def _keep(folder: Path, names: set[str]) -> None:

@@ -12,11 +12,10 @@ from fetal_monai.errors import InputError
 from fetal_monai.inference.prediction import ReadFailure
 from fetal_monai.report.study_index import StudyRow, write_study_index
 from fetal_monai.results.folder import INDEX_FILE, JSON_FILE, STUDIES_FILE
-from fetal_monai.results.study_folder import StudySummary
+from fetal_monai.results.study_folder import COLUMNS, StudySummary
 from fetal_monai.study.checklist import Status
 from fetal_monai.utils.files import atomic_path
 
-_COLUMNS = [field.name for field in fields(StudySummary)]
 _NUMBERS = [field.name for field in fields(StudySummary) if field.type == "int"]
 
 
@@ -42,7 +41,7 @@ def write_archive_index(out: Path, failures: dict[str, str] | None = None) -> No
             failed += [ReadFailure(failure["source"], failure["message"]) for failure in unread]
     try:
         with atomic_path(out / STUDIES_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, _COLUMNS)
+            table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
             table.writerows(rows)
         write_study_index([_in_the_index(row) for row in rows], out / INDEX_FILE, failures=failed)
@@ -60,7 +59,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(path, [f"cannot be read ({type(error).__name__}); {remedy}"]) from None
     whole = all(None not in row and None not in row.values() for row in rows)
-    if columns != _COLUMNS or not whole or not all(row[name].isdecimal() for row in rows for name in _NUMBERS):
+    if columns != COLUMNS or not whole or not all(row[name].isdecimal() for row in rows for name in _NUMBERS):
         raise InputError(path, [f"is no table of studies of this version; {remedy}"])
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from pydicom import Dataset
@@ -49,6 +49,10 @@ class StudySummary:
     missing: int
     not_assessable: int
     failures: int
+
+
+COLUMNS = [field.name for field in fields(StudySummary)]
+"""Of studies.csv."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from fetal_monai.utils.bundle import bundle_root
 _OPTION = re.compile(r"--([^=]+)")
 _COUNTS = ("max_epochs", "val_interval", "batch_size", "accumulate")  # of which none makes no sense
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
-_RUNS = {"training"}  # what the configuration of a whole run has, and overlays have not
+_RUN = "training"  # what the configuration of a whole run has, and overlays have not
 _FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
 
 
@@ -97,7 +97,7 @@ def _misplaced(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
     problems: list[str] = []
     before = dict[Path, Mapping[str, object]]()
     for base, content in contents.items():
-        if _RUNS & content.keys():
+        if _RUN in content:
             for path, overlay in before.items():
                 if lost := ", ".join(sorted({_top(key) for key in overlay} & content.keys())):
                     problems.append(f"{path} stands before {base}, which replaces its {lost}; name {base.name} first")
@@ -109,7 +109,7 @@ def _misplaced(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
 def _without_base(arguments: Sequence[str], contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
     """Say that there are only changes to a configuration, and not the configuration."""
     wanted = next((word for word in arguments if not word.startswith("-")), "")
-    if wanted != "training" or any(_RUNS & content.keys() for content in contents.values()):
+    if wanted != _RUN or any(_RUN in content for content in contents.values()):
         return []
     return [f"{', '.join(path.name for path in contents)} only change a training; name train.yaml before"]
 
@@ -127,7 +127,7 @@ def _misspelt(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
             read = re.search(rf"[@%]{re.escape(key)}\b", texts)
             if near and key not in known and not read and not path.resolve().is_relative_to(ours):
                 problems.append(f"{path}: nothing reads its {key}; did you mean {near[0]}?")
-    return problems if _RUNS & contents[first].keys() else []
+    return problems if _RUN in contents[first] else []
 
 
 def _top(key: str) -> str:

@@ -155,12 +155,11 @@ def test_two_patients_with_one_study_have_a_report_each(deploy_python, root, stu
         data = pydicom.dcmread(path)
         data.StudyInstanceUID = data.SeriesInstanceUID = "1.2.3.4"
         data.save_as(tmp_path / f"{data.SOPInstanceUID}.dcm")
-    out = tmp_path / "out"
-    options = ("-m", "fetal_monai.apps.deploy", "-i", tmp_path, "-o", out, "-m", label_model)
-    done = run_python(deploy_python, root, *options)
+    options = ("-i", tmp_path, "-o", tmp_path / "out", "-m", label_model)
+    done = run_python(deploy_python, root, "-m", "fetal_monai.apps.deploy", *options)
     assert done.returncode == 0, done.stderr[-3000:]
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in stills]
-    reports = [pydicom.dcmread(path) for path in (out / "structured_reports").iterdir()]
+    reports = [pydicom.dcmread(path) for path in (tmp_path / "out/structured_reports").iterdir()]
     assert {report.PatientID for report in reports} == {header.PatientID for header in headers}
     for report in reports:
         cited = {uid for item in report.ContentSequence for uid, _ in image_references(item)}

@@ -23,13 +23,10 @@ from scipy.stats import chi2_contingency
 from typer.testing import CliRunner
 
 from fetal_monai.cli import app
-from fetal_monai.data.annotations import load_datalists
 from fetal_monai.data.checks import check_data
 from fetal_monai.data.checks.confounding import _cramers_v
 from fetal_monai.data.checks.perceptual_hash import alike, look_at
 from fetal_monai.dicom import read_frame
-from fetal_monai.errors import InputError
-from fetal_monai.losses import inverse_frequency_weights
 
 
 @pytest.fixture
@@ -89,30 +86,6 @@ def test_nothing_is_invented_on_a_clean_set(data, class_names, tmp_path):
     assert report["fine"]
     assert report["images"] == sum(report["counts"][split]["images"] for split in report["counts"]) == 60
     assert {finding["kind"] for finding in report["findings"]} <= {"absent_class", "colour"}
-
-
-def test_a_class_that_nothing_is_learnt_of_is_an_error_as_it_is_to_a_training(data, table, class_names):
-    rare = table["class"] == "Femur"
-    table.loc[rare, "split"] = "val"
-    table.loc[rare, "patient_id"] = "of Femur"
-    table.to_csv(data / "annotations.csv", index=False)
-    (found,) = [
-        finding
-        for finding in check_data(data, data / "annotations.csv", class_names).findings
-        if finding.kind == "absent_class" and finding.level == "error"
-    ]
-    assert found.text.startswith(f"class 'Femur' has no image in train and test ({rare.sum()} in all)")
-    lists = load_datalists(data / "annotations.csv", data, class_names, allow_patient_overlap=True)
-    counts = [sum(item["label"] == number for item in lists["train"]) for number in range(len(class_names))]
-    with pytest.raises(InputError, match="Femur"):
-        inverse_frequency_weights(counts, class_names=class_names)
-
-
-def test_a_misspelt_class_is_not_missed_in_the_other_splits(data, table, class_names):
-    table.loc[still(table, "train"), "class"] = "Abdmen"
-    table.to_csv(data / "annotations.csv", index=False)
-    findings = check_data(data, data / "annotations.csv", class_names).findings
-    assert [finding.kind for finding in findings if "Abdmen" in finding.text] == ["row"]
 
 
 def test_a_row_that_stands_there_twice_is_told_once(data, table):
