@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from os import PathLike, fspath
@@ -9,6 +10,14 @@ from os import PathLike, fspath
 MAX_PROBLEMS_SHOWN = 50
 OTHER_CLASSES = "train a model of your own for other classes (README, 'Your own data')"
 """The remedy wherever someone asks a model about classes that it does not have."""
+_MAKE_ROOM = "make room, or give another folder"
+_REMEDIES = {  # of what a disk refuses
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EFBIG: _MAKE_ROOM,
+    errno.EROFS: "give a folder that can be written to",
+    errno.EACCES: "give a file or folder that you have the right to use",
+}
 _IN_TEXT = re.compile(r"^fetal_monai\.errors\.\w+: (.+(?:\n  .+)*)", re.MULTILINE)
 
 
@@ -79,7 +88,7 @@ def find_user_error(error: BaseException) -> FetalMonaiError | None:
     r"""Find our error inside whatever wraps it.
 
     MONAI wraps what a transform or a config component raises, and a DataLoader turns an error of its worker process
-    into text.
+    into text. A disk that is full, or a file that may not be used, counts, too.
 
     Args:
         error: what was raised; its causes are followed, and tracebacks inside messages are searched.
@@ -95,6 +104,9 @@ def find_user_error(error: BaseException) -> FetalMonaiError | None:
     while current is not None:
         if isinstance(current, FetalMonaiError):
             return current
+        if isinstance(current, OSError) and current.errno in _REMEDIES:
+            place = "" if current.filename is None else f"{current.filename}: "
+            return FetalMonaiError(f"{place}{current.strerror}; {_REMEDIES[current.errno]}")
         match = _IN_TEXT.search(str(current))
         if match:
             return FetalMonaiError(match.group(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import subprocess
 import sys
@@ -46,7 +47,29 @@ def test_our_error_is_found_under_what_monai_and_the_loader_wrap_it_in(workers):
     assert str(find_user_error(caught.value)) == "x/bad.dcm, frame 3: the file ends too early; copy it again"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a/metrics.json"),
+            "a/metrics.json: No space left on device; ",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", b"a"),
+            "b'a': Permission denied; give a file or folder that",
+        ),
+    ],
+)
+def test_what_the_disk_refuses_is_told_with_its_place(error, said):
+    wrapped = RuntimeError("wrapped")
+    wrapped.__cause__ = error
+    assert str(find_user_error(wrapped)).startswith(said)
+
+
 def test_a_foreign_error_stays_foreign():
+    assert find_user_error(OSError("no number")) is None
+    assert find_user_error(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")) is None
     assert find_user_error(ValueError("fetal_monai is in the text, but this is no error of ours")) is None
 
 

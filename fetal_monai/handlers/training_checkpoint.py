@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from fetal_monai.errors import InputError
 from fetal_monai.handlers.started_with import EPOCH_LENGTH, describe_start, guess_start
 from fetal_monai.model.released_model import is_released
-from fetal_monai.utils.files import atomic_path
+from fetal_monai.utils.tensor_files import save_tensors
 
 BEST_METRIC_KEYS = ("best_metric", "best_metric_epoch")
 START = "started_with"
@@ -189,8 +189,7 @@ class TrainingCheckpoint:
         if idist.get_rank() > 0:
             return
         content = {START: self.start, **{name: value.state_dict() for name, value in self.objects.items()}}
-        with atomic_path(self.path) as temporary:
-            torch.save(content, temporary)
+        save_tensors(content, self.path)
         logger.debug("saved %s after epoch %d", self.path, engine.state.epoch)
 
 

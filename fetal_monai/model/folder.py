@@ -16,8 +16,8 @@ from fetal_monai.model.facts import FACTS_FILE, ModelFacts, read_facts
 from fetal_monai.model.file_digests import FILES, check_files
 from fetal_monai.networks.mirror_images import averages_flips
 from fetal_monai.networks.state_dicts import load_strictly, read_state_dict
-from fetal_monai.utils.files import atomic_path
 from fetal_monai.utils.serialization import TARGET, rebuild
+from fetal_monai.utils.tensor_files import save_tensors
 
 WEIGHTS_FILE = "model.pt"
 
@@ -132,8 +132,7 @@ def save_weights(network: torch.nn.Module, path: str | PathLike[str]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    with atomic_path(path) as temporary:
-        torch.save(network.state_dict(), temporary)
+    save_tensors(network.state_dict(), path)
 
 
 def _load_state(network: torch.nn.Module, folder: str | PathLike[str], facts: ModelFacts) -> None:

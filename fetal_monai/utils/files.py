@@ -25,7 +25,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary path to write to.
 
     Raises:
-        OSError: if the folder cannot be written to; `path` is then as it was before.
+        OSError: if it cannot be written; the error names it, and `path` is then as it was before.
 
     Example:
         >>> folder = tempfile.mkdtemp()
@@ -45,6 +45,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes it private, a result is as public as any other file
         temporary.replace(target)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk does not say in which file
+            error.filename = os.fspath(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
