@@ -12,6 +12,7 @@ from fetal_monai.handlers.prediction_collector import PredictionCollector
 from fetal_monai.handlers.prepare_views import PrepareViews
 from fetal_monai.handlers.same_buffers import SameBuffers
 from fetal_monai.handlers.seed_epochs import SeedEpochs
+from fetal_monai.handlers.sharpness_aware import SharpnessAware
 from fetal_monai.handlers.soft_labels import SoftLabels
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
@@ -31,6 +32,7 @@ __all__ = [
     "RectangleMix",
     "SameBuffers",
     "SeedEpochs",
+    "SharpnessAware",
     "SoftLabels",
     "TensorBoardFigures",
     "TrainingCheckpoint",

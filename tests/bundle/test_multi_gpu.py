@@ -162,6 +162,17 @@ def test_two_processes_train_as_one_does_with_the_same_batch(pair, alone, tmp_pa
     assert events[0] == events[1], "one process writes"
 
 
+def test_two_processes_go_the_same_way_uphill(together, alone, tmp_path):
+    recipe, options = "recipes/sharpness_aware.yaml", {"max_epochs": 1, "sharpness_radius": 0.5}
+    together(tmp_path / "two", recipe, **options)
+    alone(tmp_path / "one", recipe, **options)
+    alone(tmp_path / "level", max_epochs=1)
+    assert_same_end(tmp_path / "two", tmp_path / "one")
+    weights, level = (last(tmp_path / name)["network"] for name in ("one", "level"))
+    with pytest.raises(AssertionError):
+        assert_same_weights(weights, level)
+
+
 @pytest.mark.slow
 def test_a_training_of_two_processes_goes_on_in_one_and_the_other_way_round(pair, alone, together, tmp_path):
     together(tmp_path / "first two", max_epochs=1)
