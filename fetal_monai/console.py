@@ -9,6 +9,7 @@ from types import TracebackType
 from fetal_monai.errors import find_user_error
 from fetal_monai.utils.notices import quiet_known_notices
 
+INTERRUPTED = "\nInterrupted. A training goes on from its last whole epoch with --resume True.\n"
 _NAMED_BY_CONFIGS = ("data", "dicom", "distributed", "handlers", "losses", "metrics", "model", "networks", "transforms")
 
 
@@ -25,7 +26,9 @@ def _explain(kind: type[BaseException], error: BaseException, traceback: Traceba
     from fetal_monai.distributed.lost_process import lost_process  # noqa: PLC0415
 
     found = find_user_error(error) or lost_process(error)
-    if found is None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write(INTERRUPTED)
+    elif found is None:
         sys.__excepthook__(kind, error, traceback)
     else:
         where = f" in process {rank()} of {world_size()}" if world_size() > 1 else ""

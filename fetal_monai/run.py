@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
-from fetal_monai.console import prepare_console
+from fetal_monai.console import INTERRUPTED, prepare_console
 from fetal_monai.errors import FetalMonaiError
 from fetal_monai.utils.bundle import bundle_root
 from fetal_monai.utils.notices import quiet_trust_notice
@@ -44,6 +45,9 @@ def run_bundle(arguments: Sequence[str]) -> None:
         quiet_trust_notice()
     try:
         fire.Fire(run, command=list(arguments), name="fetal-monai run")
+    except KeyboardInterrupt:
+        sys.stderr.write(INTERRUPTED)
+        raise
     except (FileNotFoundError, TypeError, ValueError) as error:
         said = next((ours for words, ours in _MISTAKES.items() if words in str(error)), None)
         if said is None:

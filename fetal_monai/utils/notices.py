@@ -33,11 +33,13 @@ _OF_RUNS = (
 
 
 class _UnlessMistake(logging.Filter):
-    """Let every record through but of a user's mistake: that is told once, at the end, without a traceback."""
+    """Let every record through but of a user's mistake, or Ctrl-C: they are told once, at the end, in few words."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
-        return record.levelno < logging.ERROR or error is None or find_user_error(error) is None
+        if record.levelno < logging.ERROR or error is None:
+            return True
+        return not isinstance(error, KeyboardInterrupt) and find_user_error(error) is None
 
     def __eq__(self, other: object) -> bool:  # a logger takes no filter twice
         return isinstance(other, _UnlessMistake)
