@@ -22,13 +22,14 @@ def prepare_console() -> None:
 
 
 def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write(INTERRUPTED)
+        return
     from fetal_monai.distributed.launch import rank, world_size  # noqa: PLC0415  # after torch, which takes seconds
     from fetal_monai.distributed.lost_process import lost_process  # noqa: PLC0415
 
     found = find_user_error(error) or lost_process(error)
-    if isinstance(error, KeyboardInterrupt):
-        sys.stderr.write(INTERRUPTED)
-    elif found is None:
+    if found is None:
         sys.__excepthook__(kind, error, traceback)
     else:
         where = f" in process {rank()} of {world_size()}" if world_size() > 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike, fspath
 
 MAX_PROBLEMS_SHOWN = 50
@@ -14,7 +14,7 @@ _MAKE_ROOM = "make room, or give another folder"
 _REMEDIES = {  # of what a disk refuses
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
-    errno.EFBIG: _MAKE_ROOM,
+    errno.EFBIG: "give a folder on another disk, or lift the limit on the size of files",
     errno.EROFS: "give a folder that can be written to",
     errno.EACCES: "give a file or folder that you have the right to use",
 }
@@ -88,7 +88,7 @@ def find_user_error(error: BaseException) -> FetalMonaiError | None:
     r"""Find our error inside whatever wraps it.
 
     MONAI wraps what a transform or a config component raises, and a DataLoader turns an error of its worker process
-    into text. A disk that is full, or a file that may not be used, counts, too.
+    into text. A file that the disk has no room for, or that may not be used, counts, too.
 
     Args:
         error: what was raised; its causes are followed, and tracebacks inside messages are searched.
@@ -100,15 +100,21 @@ def find_user_error(error: BaseException) -> FetalMonaiError | None:
         >>> print(find_user_error(RuntimeError("... \nfetal_monai.errors.DicomReadError: a.dcm: empty; copy again")))
         a.dcm: empty; copy again
     """
-    current: BaseException | None = error
-    while current is not None:
+    chain = list(_with_causes(error))
+    for current in chain:
         if isinstance(current, FetalMonaiError):
             return current
-        if isinstance(current, OSError) and current.errno in _REMEDIES:
-            place = "" if current.filename is None else f"{current.filename}: "
-            return FetalMonaiError(f"{place}{current.strerror}; {_REMEDIES[current.errno]}")
         match = _IN_TEXT.search(str(current))
         if match:
             return FetalMonaiError(match.group(1))
-        current = current.__cause__ or current.__context__
+    for current in chain:
+        if isinstance(current, OSError) and current.errno in _REMEDIES and current.filename is not None:
+            return FetalMonaiError(f"{current.filename}: {current.strerror}; {_REMEDIES[current.errno]}")
     return None
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)

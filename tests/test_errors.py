@@ -54,7 +54,7 @@ def test_our_error_is_found_under_what_monai_and_the_loader_wrap_it_in(workers):
             OSError(errno.ENOSPC, "No space left on device", "a/metrics.json"),
             "a/metrics.json: No space left on device; ",
         ),
-        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
+        (OSError(errno.EROFS, "Read-only file system", "a"), "a: Read-only file system; give a folder that can"),
         (
             PermissionError(errno.EACCES, "Permission denied", b"a"),
             "b'a': Permission denied; give a file or folder that",
@@ -67,7 +67,19 @@ def test_what_the_disk_refuses_is_told_with_its_place(error, said):
     assert str(find_user_error(wrapped)).startswith(said)
 
 
+def test_our_error_goes_before_what_a_disk_says_of_something_else():
+    ours = InputError("labels.csv", ["no rows"])
+    outer = PermissionError(errno.EACCES, "Permission denied", "a")
+    outer.__context__ = ours
+    assert find_user_error(outer) is ours
+
+
 def test_a_foreign_error_stays_foreign():
+    handled = ValueError("a defect")
+    handled.__context__ = PermissionError(errno.EACCES, "Permission denied", "cache")
+    handled.__suppress_context__ = True
+    assert find_user_error(handled) is None
+    assert find_user_error(OSError(errno.ENOSPC, "No space left on device")) is None, "shared memory has no file"
     assert find_user_error(OSError("no number")) is None
     assert find_user_error(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")) is None
     assert find_user_error(ValueError("fetal_monai is in the text, but this is no error of ours")) is None

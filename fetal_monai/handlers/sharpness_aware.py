@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -20,18 +21,18 @@ class SharpnessAware:
     """Take each step's gradient not at the weights, but a little uphill (Foret et al. 2021, arXiv 2010.01412).
 
     The first gradient leads to the weights within a radius at which the batch's loss is worst, to first order; the
-    network runs once more there, and the optimizer steps from the old weights by the second gradient. That takes
-    twice the time a step and leads to flat minima. Losses and predictions that the trainer reports are of the first
-    run, and so are BatchNorm statistics. It remembers nothing from step to step, so that a resumed training goes on as
-    the first would have.
+    network runs once more there, with another draw of dropout, and the optimizer steps from the old weights by the
+    second gradient. That takes twice the time per step and leads to flat minima. Losses and predictions that the
+    trainer reports are of the first run, and so are BatchNorm statistics. It remembers nothing from step to step, so
+    that a resumed training goes on as the first would have.
 
     In several processes the way uphill is that of all together, for it follows from the gradient that they share.
 
     Args:
-        radius: how far uphill, in the L2 norm of all weights; above 0. The paper's rho.
+        radius: how far uphill, in the L2 norm of all weights that the optimizer has; above 0. The paper's rho.
 
     Raises:
-        FetalMonaiError: if the radius is not above 0; as a trainer starts that accumulates gradients.
+        FetalMonaiError: if the radius is not above 0, or not finite; when a trainer that accumulates gradients starts.
 
     Example:
         >>> network = nn.Linear(1, 1, bias=False)
@@ -46,7 +47,7 @@ class SharpnessAware:
     """
 
     def __init__(self, radius: float = 0.05) -> None:
-        if not radius > 0:
+        if not 0 < radius < math.inf:
             raise FetalMonaiError(f"the radius of sharpness-aware minimization is {radius}; give a number above 0")
         self.radius = radius
         self._call: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
@@ -66,13 +67,19 @@ class SharpnessAware:
         if self._call is None:
             raise FetalMonaiError("sharpness-aware minimization found no forward pass of the trainer's network")
         (image, *views), named = self._call
-        learning = [parameter for parameter in engine.network.parameters() if parameter.grad is not None]
-        uphill = [parameter.grad for parameter in learning if parameter.grad is not None]
+        weights = [weight for group in engine.optimizer.param_groups for weight in group["params"]]
+        learning = [weight for weight in weights if weight.grad is not None]
+        uphill = [weight.grad for weight in learning]
+        if engine.scaler is not None:  # scaled gradients may be finite, and the sum of their squares not
+            uphill = [way / engine.scaler.get_scale() for way in uphill]
         length = nn.utils.get_total_norm(uphill)
         # Else this is an optimum; or 16-bit floats have overflowed, and the trainer's scaler leaves the step out.
         if length.isfinite() and length > 0:
-            engine.optimizer.zero_grad()  # lets go of these gradients, and does not fill them with zeros
-            with _moved(learning, uphill, self.radius / length), _norm_statistics_kept(engine.network):
+            with _put_back([*learning, *engine.network.buffers()]):  # BatchNorm counts no batch twice
+                with torch.no_grad():
+                    for weight, way in zip(learning, uphill, strict=True):
+                        weight.add_(way * (self.radius / length))
+                engine.optimizer.zero_grad()
                 with _autocast_of(engine):
                     prediction = engine.inferer(image, engine.network, *views, **named)
                     loss = engine.loss_function(prediction, engine.state.output["label"]).mean()
@@ -95,33 +102,15 @@ class SharpnessAware:
 
 
 @contextmanager
-def _moved(weights: Sequence[torch.Tensor], along: Sequence[torch.Tensor], far: torch.Tensor) -> Iterator[None]:
-    """Move weights, and put them back to the bit."""
-    before = [weight.detach().clone() for weight in weights]
-    with torch.no_grad():
-        for weight, way in zip(weights, along, strict=True):
-            weight.add_(way * far)
+def _put_back(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Give tensors back the values that they have now, to the bit."""
+    before = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
         with torch.no_grad():
-            for weight, old in zip(weights, before, strict=True):
-                weight.copy_(old)
-
-
-@contextmanager
-def _norm_statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Let BatchNorm normalise by the batch as before, and not count it twice."""
-    norms: list[Any] = [
-        part for part in network.modules() if part.training and getattr(part, "track_running_stats", False)
-    ]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
+            for tensor, old in zip(tensors, before, strict=True):
+                tensor.copy_(old)
 
 
 def _autocast_of(engine: SupervisedTrainer) -> AbstractContextManager[Any]:

@@ -19,6 +19,7 @@ from fetal_monai.model.file_digests import FILES, describe_files
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.networks.state_dicts import read_state_dict
 from fetal_monai.utils.files import atomic_folder, write_json
+from fetal_monai.utils.tensor_files import save_tensors
 
 CARD_FILE = "README.md"
 LICENCE_FILE = "LICENSE.txt"
@@ -99,7 +100,7 @@ def _check_in_dicom(what: str, text: str, longest: int) -> None:
 
 
 def _fill(source: Path, fresh: Path, identity: Mapping[str, str], card: str, licence: str) -> None:
-    torch.save(_halved(source / WEIGHTS_FILE), fresh / WEIGHTS_FILE)
+    save_tensors(_halved(source / WEIGHTS_FILE), fresh / WEIGHTS_FILE)
     facts: dict[str, Any] = json.loads((source / FACTS_FILE).read_text(encoding="utf-8"))
     before, after = (describe_files(folder, [WEIGHTS_FILE])[WEIGHTS_FILE]["sha256"] for folder in (source, fresh))
     read_decisions(source, facts["class_names"], before)  # raises if they are of another model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary path to write to.
 
     Raises:
-        OSError: if it cannot be written; the error names it, and `path` is then as it was before.
+        OSError: if it cannot be written; the error names `path`, which is then as it was before.
 
     Example:
         >>> folder = tempfile.mkdtemp()
@@ -36,21 +37,31 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
+    with _named(target):
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private, a result is as public as any other file
-        temporary.replace(target)
-    except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk does not say in which file
-            error.filename = os.fspath(path)
-        raise
+        with _named(target, temporary):
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes it private, a result is as public as any other file
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(target: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let what the disk says of a temporary file be said of the one that was asked for."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        if unnamed or temporary is None or error.filename == os.fspath(temporary):
+            error.filename = os.fspath(target)
+        raise
 
 
 @contextmanager

@@ -26,12 +26,12 @@ def heeded() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("heeded")
-@pytest.mark.parametrize("module", [["fetal_monai", "run"], ["monai.bundle", "run"]], ids=" ".join)
-def test_a_training_is_interrupted_in_a_line_and_keeps_whole_epochs(root, tiny, phantom, tmp_path, module):
+@pytest.mark.parametrize(("module", "workers"), [(["fetal_monai", "run"], 0), (["monai.bundle", "run"], 2)])
+def test_a_training_is_interrupted_in_a_line_and_keeps_whole_epochs(root, tiny, phantom, tmp_path, module, workers):
     last = tmp_path / "model" / "last.pt"
     files = f"['{root / 'bundle/configs/train.yaml'}','{tiny}']"
-    folders = {"dataset_dir": phantom, "ckpt_dir": last.parent, "output_dir": tmp_path / "eval", "max_epochs": 1000}
-    options = [f"--{name}={value}" for name, value in folders.items()]
+    folders = {"dataset_dir": phantom, "ckpt_dir": last.parent, "output_dir": tmp_path / "eval", "num_workers": workers}
+    options = [f"--{name}={value}" for name, value in {**folders, "max_epochs": 1000}.items()]
     with (
         (tmp_path / "told.txt").open("w") as told,
         subprocess.Popen(
@@ -40,13 +40,17 @@ def test_a_training_is_interrupted_in_a_line_and_keeps_whole_epochs(root, tiny, 
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=told,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as training,
     ):
         deadline = time.monotonic() + PATIENCE_S
         while not last.exists() and training.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
-        training.send_signal(signal.SIGINT)
-        status = training.wait(PATIENCE_S)
+        try:
+            os.killpg(training.pid, signal.SIGINT)  # as a terminal does
+            status = training.wait(PATIENCE_S)
+        finally:
+            training.kill()
     said = (tmp_path / "told.txt").read_text()
     assert last.exists(), said
     assert status in {130, -signal.SIGINT}

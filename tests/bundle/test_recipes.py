@@ -101,7 +101,6 @@ def test_the_average_spans_a_tenth_of_the_training(start, tmp_path, epochs):
     flow = start(
         tmp_path,
         "recipes/ema.yaml",
-        "recipes/sharpness_aware.yaml",
         max_epochs=epochs,
         network={"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1},
         initialize=[],

@@ -60,7 +60,7 @@ def test_a_step_is_that_of_the_closed_form(seed, radius, size):
     )  # at the old weights
 
 
-def test_at_an_optimum_and_after_an_overflow_nothing_is_moved():
+def test_at_an_optimum_nothing_is_moved_and_an_overflow_is_left_to_the_scaler():
     still = Quadratic(torch.eye(2), torch.zeros(2))
     trainer_of(still).run()
     assert still.weight.tolist() == [0, 0]
@@ -115,10 +115,58 @@ def test_a_second_run_looks_uphill_once():
     trainer.run()
     trainer.run()
     assert len(network.seen) == 4
+    assert len(network._forward_pre_hooks) == 1
+
+
+class Fails(nn.Module):
+    """At the weights it was made with it runs, and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, 1)
+        self.register_buffer("seen", torch.zeros(()))
+        self.first = self.head.weight.detach().clone()
+
+    def forward(self, image):
+        self.seen += 1
+        if not torch.equal(self.head.weight, self.first):
+            raise FloatingPointError("uphill")
+        return self.head(image)
+
+
+def test_weights_are_put_back_where_the_second_run_fails():
+    network = Fails()
+    trainer = trainer_of(network, loss=lambda prediction, _: prediction.sum())
+    with pytest.raises(FloatingPointError, match="uphill"):
+        trainer.run()
+    assert torch.equal(network.head.weight, network.first)
+    assert network.seen.item() == 1
+
+
+def test_what_the_optimizer_does_not_have_stays():
+    network = TwoViews()
+    batch = {"image": torch.randn(2, 3, 4, 4), "image_shallow": torch.randn(2, 3, 2, 2), "label": torch.tensor([0, 1])}
+    trainer = trainer_of(network, loss=nn.CrossEntropyLoss(), batches=[batch] * 3, prepare_batch=PrepareViews())
+    trainer.optimizer = torch.optim.SGD([network.head.bias], lr=0.1)
+    trainer.run()
+    assert all(torch.equal(weight, network.weights[0]) for weight in network.weights)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**60, 2.0**80])
+def test_a_scaler_changes_no_step(scale, monkeypatch):
+    """On a GPU it reaches such scales after many steps."""
+    start = torch.tensor([1.0, -2.0])
+    network, plain = (Quadratic(torch.diag(torch.tensor([1.0, 3.0])), start) for _ in range(2))
+    trainer_of(plain).run()
+    monkeypatch.setattr("torch.cuda.amp.GradScaler", lambda: torch.amp.GradScaler("cpu", init_scale=scale))
+    trainer = trainer_of(network, amp=True, amp_kwargs={"enabled": False})
+    trainer.run()
+    assert trainer.scaler.get_scale() == scale
+    torch.testing.assert_close(network.weight, plain.weight)
 
 
 def test_what_cannot_be_is_refused():
-    for radius in (0, -1, float("nan")):
+    for radius in (0, -1, float("nan"), float("inf")):
         with pytest.raises(FetalMonaiError, match="give a number above 0"):
             SharpnessAware(radius)
     trainer = trainer_of(Quadratic(torch.eye(1), torch.ones(1)), accumulation_steps=2)

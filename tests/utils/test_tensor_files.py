@@ -43,7 +43,10 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_is_told_by_its_name(tmp_path,
     assert [found.name for found in tmp_path.iterdir()] == ["last.pt"]
     wrapped = RuntimeError("Failed to evaluate ConfigExpression")
     wrapped.__cause__ = caught.value
-    assert str(find_user_error(wrapped)) == f"{path}: File too large; make room, or give another folder"
+    assert (
+        str(find_user_error(wrapped))
+        == f"{path}: File too large; give a folder on another disk, or lift the limit on the size of files"
+    )
 
 
 def test_what_is_no_fault_of_the_disk_is_told_as_it_is(tmp_path):
