@@ -30,6 +30,7 @@ from fetal_monai.data.splits import fold_tables, train_on
 from fetal_monai.metrics.bootstrap import Interval, bootstrap_intervals
 from fetal_monai.metrics.compare import compare
 from fetal_monai.metrics.prediction_table import Predictions
+from fetal_monai.metrics.selective import risk_coverage
 from fetal_monai.utils.files import atomic_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
@@ -48,6 +49,7 @@ METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "macro_f1_of_classes_with_10_images": "macro F1, classes with 10 images",
+    "nll": "mean negative log-likelihood",
 }
 
 
@@ -62,6 +64,7 @@ class Recipe:
 LITE = {"pretrained": {"_target_": "fetal_monai.networks.load_imagenet", "network": "@network_def"}}
 RECIPES = {
     "best": Recipe(("networks/lite0.yaml", "recipes/best.yaml")),
+    "sharpness_aware": Recipe(("networks/lite0.yaml", "recipes/best.yaml", "recipes/sharpness_aware.yaml")),
     # The pixels of both views together are those of the single one.
     "two_views": Recipe(
         ("networks/lite0_lite0.yaml", "recipes/best.yaml"),
@@ -198,16 +201,18 @@ def print_table(recipes: Sequence[str], runs: Sequence[Run]) -> None:
     """Print Markdown: each recipe's metrics with intervals by patient, and its difference to the last recipe."""
     tables = {name: pooled([run for run in runs if run.recipe == name]) for name in recipes}
     names = list(METRICS)
-    print(f"\n| recipe | {' | '.join(METRICS.values())} | minutes |\n|{'---|' * (len(names) + 2)}")
+    print(f"\n| recipe | {' | '.join(METRICS.values())} | AURC | minutes |\n|{'---|' * (len(names) + 3)}")
     for name, table in tables.items():
         found = bootstrap_intervals(table).overall
         minutes = [json.loads((run.folder / "seconds.json").read_text()) / 60 for run in runs if run.recipe == name]
-        print(f"| {name} | {' | '.join(in_words(found[m]) for m in names)} | {np.median(minutes):.0f} |")
+        area = risk_coverage(table.confidence, table.predicted == table.labels).area
+        values = " | ".join(in_words(found[m]) for m in names)
+        print(f"| {name} | {values} | {area:.4f} | {np.median(minutes):.0f} |")
     seeds = sorted({run.seed for run in runs})
     for name in recipes if len(seeds) > 1 else ():
         each = [pooled([run for run in runs if (run.recipe, run.seed) == (name, seed)]) for seed in seeds]
-        values = [bootstrap_intervals(one).overall for one in each]
-        shown = (f"{label} {' '.join(f'{one[key].value:.3f}' for one in values)}" for key, label in METRICS.items())
+        found_in = [bootstrap_intervals(one).overall for one in each]
+        shown = (f"{label} {' '.join(f'{one[key].value:.3f}' for one in found_in)}" for key, label in METRICS.items())
         print(f"\n{name}, seed by seed: {'; '.join(shown)}")
     for name in recipes[:-1]:
         difference = compare(tables[recipes[-1]], tables[name]).difference

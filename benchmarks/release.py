@@ -39,7 +39,7 @@ from fetal_monai.report.pictures import read_frame
 
 FOLDS = 4
 BATCH = 8
-RECIPE = "best"
+RECIPE = "sharpness_aware"
 ALL_IMAGES = "recipes/all_images.yaml"
 CARD = Path(__file__).resolve().parents[1] / "docs" / "released_model.md"
 Items = list[dict[str, Any]]
@@ -113,11 +113,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="Folder with DICOM and annotations.csv.")
     parser.add_argument("runs", type=Path, help="Folder for models and evaluations.")
     parser.add_argument("out", type=Path, help="The released model's folder.")
-    parser.add_argument("--version", default="1.0")
+    parser.add_argument("--version", default="1.1")
     parser.add_argument("--card", type=Path, default=CARD, help="Markdown for its README: figures, limits.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="Trainings side by side, each on its share of the cores.")
     arguments = parser.parse_args()
+    if arguments.out.exists() and any(arguments.out.iterdir()):
+        parser.error(f"{arguments.out} is not empty: remove what is there, or name another folder")  # before the hours
     data, runs = arguments.data.resolve(), arguments.runs.resolve()
     folder = runs / RECIPE / f"seed{arguments.seed}"
     model_dir = folder / "all" / "model"

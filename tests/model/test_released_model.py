@@ -112,7 +112,7 @@ def test_the_released_model_is_whole_small_and_of_the_public_planes(root):
 @real
 def test_the_released_model_classifies(stills):
     predictor = Predictor(device="cpu")
-    assert (predictor.identity.name, predictor.identity.version.partition("+")[0]) == ("fetal_planes", "1.0")
+    assert (predictor.identity.name, predictor.identity.version.partition("+")[0]) == ("fetal_planes", "1.1")
     found = list(predictor.predict(stills[:2]))
     np.testing.assert_allclose(rows(found).sum(axis=1), 1)
     assert all(item.ood_score is not None for item in found)
