@@ -176,11 +176,22 @@ def test_what_passes_is_tried_again_and_no_more_often_than_that(servers, status)
     assert len(requests) == 4
 
 
-def test_silence_is_given_up(servers):
-    url, requests = servers(lambda _: time.sleep(1.5))
+@pytest.mark.parametrize("sent", [None, b"[", b""], ids=["at once", "in mid-answer", "after the headers"])
+def test_silence_is_given_up(servers, sent, tmp_path):
+    def respond(handler):
+        if sent is not None:
+            kind = MULTIPART if "instances" in handler.path.rsplit("/", 2) else "application/dicom+json"
+            send(handler, sent, kind=kind, Content_Length=100)
+            handler.wfile.flush()
+        time.sleep(1.5)
+
+    url, requests = servers(respond)
     with pytest.raises(ArchiveError, match="does not answer in time"):
-        Archive(Connection(url, attempts=2, **QUICK)).instances(STUDY)
+        Archive(Connection(url, attempts=2, **{**QUICK, "silence_s": 0.5})).instances(STUDY)
     assert len(requests) == 2
+    with pytest.raises(ArchiveError, match="does not answer in time"):
+        Archive(Connection(url, attempts=2, **{**QUICK, "silence_s": 0.5})).retrieve(WHERE, tmp_path / "a.dcm")
+    assert len(requests) == 4
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "1.", "1..2", "1/2", "1\n", "\u0661.2", "1" * 65, "a", "1.2.*", "~1"])

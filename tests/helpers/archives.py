@@ -20,7 +20,7 @@ from orthanc import configure
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 STUDY = "1.2.3"
-QUICK = {"pause_s": 0.0, "silence_s": 0.5, "connect_s": 2.0}
+QUICK = {"pause_s": 0.0, "silence_s": 20.0, "connect_s": 20.0}  # a busy machine may pause, too
 USER, PASSWORD, TOKEN = "reader", "correct horse: battery", "tok-0123456789"
 
 
