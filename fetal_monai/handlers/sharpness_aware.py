@@ -67,8 +67,8 @@ class SharpnessAware:
         if self._call is None:
             raise FetalMonaiError("sharpness-aware minimization found no forward pass of the trainer's network")
         (image, *views), named = self._call
-        weights = [weight for group in engine.optimizer.param_groups for weight in group["params"]]
-        learning = [weight for weight in weights if weight.grad is not None]
+        groups = engine.optimizer.param_groups
+        learning = [weight for group in groups for weight in group["params"] if weight.grad is not None]
         uphill = [weight.grad for weight in learning]
         if engine.scaler is not None:  # scaled gradients may be finite, and the sum of their squares not
             uphill = [way / engine.scaler.get_scale() for way in uphill]
@@ -115,4 +115,4 @@ def _put_back(tensors: Sequence[torch.Tensor]) -> Iterator[None]:
 
 def _autocast_of(engine: SupervisedTrainer) -> AbstractContextManager[Any]:
     """The trainer's own 16-bit floats, which it has on a GPU alone."""
-    return torch.autocast("cuda", **engine.amp_kwargs) if engine.amp and engine.scaler is not None else nullcontext()
+    return nullcontext() if engine.scaler is None else torch.autocast("cuda", **engine.amp_kwargs)

@@ -180,7 +180,7 @@ def test_what_passes_is_tried_again_and_no_more_often_than_that(servers, status)
 def test_silence_is_given_up(servers, sent, tmp_path):
     def respond(handler):
         if sent is not None:
-            kind = MULTIPART if "instances" in handler.path.rsplit("/", 2) else "application/dicom+json"
+            kind = MULTIPART if handler.path.endswith("/1.2.5") else "application/dicom+json"
             send(handler, sent, kind=kind, Content_Length=100)
             handler.wfile.flush()
         time.sleep(1.5)

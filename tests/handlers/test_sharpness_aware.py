@@ -55,9 +55,8 @@ def test_a_step_is_that_of_the_closed_form(seed, radius, size):
     trainer = trainer_of(network, radius=radius)
     trainer.run()
     np.testing.assert_allclose(network.weight.detach().numpy(), expected, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(
-        trainer.state.output["loss"].item(), 0.5 * start @ slope, rtol=1e-9
-    )  # at the old weights
+    before = 0.5 * start @ slope  # what is told is the loss at the old weights
+    np.testing.assert_allclose(trainer.state.output["loss"].item(), before, rtol=1e-9)
 
 
 def test_at_an_optimum_nothing_is_moved_and_an_overflow_is_left_to_the_scaler():
