@@ -19,7 +19,7 @@ from fetal_monai.metrics.prediction_checks import UNKNOWN_LABEL
 from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model.decisions import Decisions
 from fetal_monai.model.facts import NOTICE
-from fetal_monai.utils.files import write_json
+from fetal_monai.utils.files import write_json_lines
 
 CSV_FILE = "predictions.csv"
 JSON_FILE = "predictions.json"
@@ -136,7 +136,7 @@ def write_results(
         OSError: if the folder cannot be written to.
     """
     to_table(predictions).write_csv(folder / CSV_FILE)
-    write_json(to_json(predictions, failures, identity, decisions), folder / JSON_FILE, indent=1)
+    write_json_lines(to_json(predictions, failures, identity, decisions), folder / JSON_FILE)
 
 
 def check_replaceable(out: str | PathLike[str], *, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from fetal_monai.results.study_json import study_to_json
 from fetal_monai.study.checklist import Checklist, Status, check
 from fetal_monai.study.protocol import Protocol
 from fetal_monai.study.study import Study
-from fetal_monai.utils.files import write_json
+from fetal_monai.utils.files import write_json_lines
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class StudyWriter:
                     source = study.predictions[0].source
                     refused = ReadFailure(source, f"{source}: its study has no structured report: {error}")
                     study = replace(study, failures=(*study.failures, refused))
-            write_json(study_to_json(study, checklist), self._folder / place / STUDY_FILE)
+            write_json_lines(study_to_json(study, checklist), self._folder / place / STUDY_FILE)
             write_study_page(study, checklist, self._folder / page, explain=self._explain)
         return WrittenStudy(
             _summary(number, study, checklist, page),

@@ -36,7 +36,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         ('whole', 1)
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.is_dir():  # asking costs less than being refused, and results are many files
+        target.parent.mkdir(parents=True, exist_ok=True)
     with _named(target):
         handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
     os.close(handle)
@@ -101,17 +102,53 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(content: Mapping[str, Any], path: str | os.PathLike[str], *, indent: int = 2) -> None:
+def write_json(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write strict JSON (no NaN), whole or not at all.
 
     Args:
         content: what to write. Names that are no UTF-8 get JSON's own escapes, and are read back as they were.
         path: the file.
-        indent: spaces for each level.
 
     Raises:
         ValueError: if a value is NaN or infinite: undefined values are None.
     """
-    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    _write_text(_json(content, indent=2), path)
+
+
+def write_json_lines(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write strict JSON as `write_json` does, in long lines: quick to write, yet to be searched and compared.
+
+    Args:
+        content: what to write. Each value has a line of its own, and so has each item of a value that is a list.
+        path: the file.
+
+    Raises:
+        ValueError: if a value is NaN or infinite.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp(), "found.json")
+        >>> write_json_lines({"format": 1, "images": [{"frame": 0}, {"frame": 1}]}, path)
+        >>> print(path.read_text(), end="")
+        {
+        "format": 1,
+        "images": [
+        {"frame": 0},
+        {"frame": 1}
+        ]
+        }
+    """
+    values = (f"{_json(key)}: {_items_in_lines(value)}" for key, value in content.items())
+    _write_text("{\n" + ",\n".join(values) + "\n}", path)
+
+
+def _items_in_lines(value: Any) -> str:
+    return "[\n" + ",\n".join(map(_json, value)) + "\n]" if isinstance(value, list) and value else _json(value)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _write_text(text: str, path: str | os.PathLike[str]) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+        temporary.write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))

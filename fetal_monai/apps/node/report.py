@@ -24,7 +24,7 @@ from fetal_monai.study.checklist import check
 from fetal_monai.study.grouping import group_studies
 from fetal_monai.study.protocol import Protocol
 from fetal_monai.study.study import analyse_studies
-from fetal_monai.utils.files import write_json
+from fetal_monai.utils.files import write_json_lines
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def report_study(job: Job, predictor: Predictor, protocol: Protocol) -> list[Doc
             document.PredecessorDocumentsSequence = [_reference(report, job.previous)]
         made.append(_write(document, folder))
     summary = folder / f"{made[0].uid}.json"
-    write_json(study_to_json(study, checklist), summary)
+    write_json_lines(study_to_json(study, checklist), summary)
     for path in (summary, folder, folder.parent, folder.parents[1]):
         sync(path)
     return made
