@@ -1,8 +1,8 @@
 """What a model folder adds to its probabilities: calibration, abstention, prediction sets, a sense for alien images.
 
 Each part is optional. `calibration.json` holds the calibration; `decisions.json` the thresholds of abstention,
-conformal sets and out-of-distribution scores, fitted on the validation split with the weights that it names by their
-digest; `ood.npz` is what those scores are computed with.
+conformal sets and out-of-distribution scores, fitted on the validation split with the weights and the other two files,
+all named by their digests; `ood.npz` is what those scores are computed with.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fetal_monai.metrics.conformal import ConformalSets
 from fetal_monai.metrics.ood import Mahalanobis
 from fetal_monai.metrics.selective import Abstention
 from fetal_monai.model.calibration import Calibration
+from fetal_monai.model.file_digests import FILES, check_files, describe_files
 from fetal_monai.utils.files import write_json
 
 CALIBRATION_FILE = "calibration.json"
@@ -27,6 +28,7 @@ DECISIONS_FILE = "decisions.json"
 OOD_FILE = "ood.npz"
 FITTED_FILES = (CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE)
 """What a model folder holds that was fitted to its weights, and is wrong for others."""
+_EVALUATE = "evaluate the model again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +73,24 @@ class Decisions:
             self.ood.save(root / OOD_FILE)
         content = {
             "weights_sha256": weights_sha256,
+            FILES: describe_parts(root),
             "abstention": None if self.abstention is None else asdict(self.abstention),
             "conformal": None if self.conformal is None else _finite(asdict(self.conformal)),
             "ood_threshold": self.ood_threshold,
         }
         write_json(content, root / DECISIONS_FILE)
+
+
+def describe_parts(folder: str | PathLike[str]) -> dict[str, dict[str, Any]]:
+    """List the files that thresholds hold with, as `decisions.json` names them.
+
+    Args:
+        folder: the model folder.
+
+    Returns:
+        `bytes` and `sha256` of `calibration.json` and `ood.npz`, as far as they are there.
+    """
+    return describe_files(folder, [name for name in (CALIBRATION_FILE, OOD_FILE) if Path(folder, name).exists()])
 
 
 def read_decisions(folder: str | PathLike[str], class_names: Sequence[str], weights_sha256: str) -> Decisions:
@@ -116,7 +131,9 @@ def _with_thresholds(found: Decisions, path: Path, names: tuple[str, ...], weigh
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["weights_sha256"] != weights_sha256:
-            raise InputError(path, ["it was fitted with other weights than model.pt; evaluate the model again"])
+            raise InputError(path, [f"it was fitted with other weights than model.pt; {_EVALUATE}"])
+        if FILES in content:  # folders of earlier versions lack it
+            _check_parts(path.parent, content[FILES])
         abstention, conformal = content["abstention"], content["conformal"]
         sets = None if conformal is None else _conformal(conformal)
         found = replace(
@@ -131,6 +148,14 @@ def _with_thresholds(found: Decisions, path: Path, names: tuple[str, ...], weigh
     if found.conformal is not None and found.conformal.class_names != names:
         raise InputError(path, ["its sets are of other classes than the model's; evaluate the model again"])
     return found
+
+
+def _check_parts(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Refuse a calibration or distances that the thresholds were not fitted with: they would be silently wrong."""
+    check_files(folder, files, remedy=_EVALUATE)
+    if added := sorted(describe_parts(folder).keys() - files.keys()):
+        reason = f"was not there when the thresholds were fitted; remove it, or {_EVALUATE}"
+        raise InputError(folder, [f"{name} {reason}" for name in added])
 
 
 def _finite(content: dict[str, Any]) -> dict[str, Any]:

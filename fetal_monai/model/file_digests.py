@@ -70,4 +70,4 @@ def _cause(path: Path, listed: Mapping[str, Any]) -> str | None:
         return "is a pointer of Git LFS in the file's place (in a checkout, `git lfs pull` fetches it)"
     if len(raw) < listed["bytes"]:
         return f"is cut off: {len(raw)} of {listed['bytes']} bytes"
-    return "is damaged: its SHA-256 is not the one in model.json"
+    return "is damaged: its SHA-256 is not the one on record, or another file has its name"

@@ -13,7 +13,7 @@ import torch
 
 from fetal_monai.errors import InputError
 from fetal_monai.metrics.ood import Mahalanobis
-from fetal_monai.model.decisions import CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE, read_decisions
+from fetal_monai.model.decisions import CALIBRATION_FILE, DECISIONS_FILE, OOD_FILE, describe_parts, read_decisions
 from fetal_monai.model.facts import FACTS_FILE, NOTICE, ModelFacts
 from fetal_monai.model.file_digests import FILES, describe_files
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
@@ -110,7 +110,7 @@ def _fill(source: Path, fresh: Path, identity: Mapping[str, str], card: str, lic
         Mahalanobis.load(source / OOD_FILE).save(fresh / OOD_FILE, half=True)
     if (source / DECISIONS_FILE).exists():
         decisions = json.loads((source / DECISIONS_FILE).read_text(encoding="utf-8"))
-        write_json({**decisions, "weights_sha256": after}, fresh / DECISIONS_FILE)
+        write_json({**decisions, "weights_sha256": after, FILES: describe_parts(fresh)}, fresh / DECISIONS_FILE)
     release = {**identity, FILES: describe_files(fresh, sorted(path.name for path in fresh.iterdir()))}
     write_json({**facts, "notice": NOTICE, "release": release}, fresh / FACTS_FILE)
     (fresh / LICENCE_FILE).write_text(licence, encoding="utf-8")

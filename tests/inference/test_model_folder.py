@@ -94,6 +94,27 @@ def test_parts_of_another_model_are_refused(model_dir, new_model, class_names, t
         Predictor(folder)
 
 
+def test_thresholds_hold_with_the_parts_they_were_fitted_with(tmp_path, class_names):
+    names, folder = tuple(class_names), tmp_path
+    path = folder / "calibration.json"
+    calibrations = [Calibration("temperature", names, (scale,) * 16, (0.0,) * 16) for scale in (0.5, 0.7)]
+    Decisions(calibrations[0], Abstention(0.1, 0.9, 0.5, 0.5, 0.08)).write(folder, "ab")
+    calibrations[1].write_json(path)
+    with pytest.raises(InputError, match=r"calibration\.json is damaged.*another file.*evaluate"):
+        read_decisions(folder, names, "ab")
+    path.unlink()
+    with pytest.raises(InputError, match=r"calibration\.json is missing; evaluate"):
+        read_decisions(folder, names, "ab")
+    Decisions(abstention=Abstention(0.1, 0.9, 0.5, 0.5, 0.08)).write(folder, "ab")
+    calibrations[1].write_json(path)
+    with pytest.raises(InputError, match=r"calibration\.json was not there when the thresholds were fitted"):
+        read_decisions(folder, names, "ab")
+    content = json.loads((folder / "decisions.json").read_text())
+    del content["files"]  # as earlier versions wrote it
+    (folder / "decisions.json").write_text(json.dumps(content))
+    assert read_decisions(folder, names, "ab").calibration == calibrations[1]
+
+
 def test_writing_decisions_removes_what_no_longer_holds(tmp_path, class_names):
     names = tuple(class_names)
     calibration = Calibration("none", names, (1.0,) * 16, (0.0,) * 16)

@@ -36,7 +36,9 @@ def test_a_release_holds_what_a_user_needs_at_half_the_size(evaluated_model, sta
     before, after = (json.loads((folder / "model.json").read_text()) for folder in (evaluated_model, stand_in))
     assert after | {"release": {}} == before
     before, after = (json.loads((folder / "decisions.json").read_text()) for folder in (evaluated_model, stand_in))
-    assert after == before | {"weights_sha256": facts.release["files"]["model.pt"]["sha256"]}
+    files = facts.release["files"]
+    parts = {name: files[name] for name in ("calibration.json", "ood.npz")}
+    assert after == before | {"weights_sha256": files["model.pt"]["sha256"], "files": parts}
     assert (stand_in / "calibration.json").read_bytes() == (evaluated_model / "calibration.json").read_bytes()
     card, licence = ((stand_in / name).read_text() for name in ("README.md", "LICENSE.txt"))
     for text in (
