@@ -56,8 +56,12 @@ class Counts:
     key_frames: int = 0
     key_frames_in_plane: int = 0
     key_frames_in_head: int = 0
+    certain: int = 0
+    certain_in_plane: int = 0
     clips: int = 0
     clips_right: int = 0
+    clips_certain: int = 0
+    clips_certain_right: int = 0
     frames: int = 0
     looked_at: int = 0
 
@@ -93,6 +97,7 @@ def judge(made: Made, study: Study) -> Counts:
         heads = [
             any(s.first <= k.key_frame.frame <= s.last and s.plane[:4] == k.plane[:4] for s in shown) for k in segments
         ]
+        certain = [is_right for is_right, segment in zip(right, segments, strict=True) if segment.certain]
         counts.stretches += len(shown)
         counts.stretches_found += sum(
             any(s.first <= k.key_frame.frame <= s.last and k.plane == s.plane for k in segments) for s in shown
@@ -100,8 +105,12 @@ def judge(made: Made, study: Study) -> Counts:
         counts.key_frames += len(segments)
         counts.key_frames_in_plane += sum(right)
         counts.key_frames_in_head += sum(heads)
+        counts.certain += len(certain)
+        counts.certain_in_plane += sum(certain)
         counts.clips += bool(shown)
         counts.clips_right += bool(shown) and all(right) and bool(right)
+        counts.clips_certain += bool(certain)
+        counts.clips_certain_right += bool(certain) and all(certain)
         counts.frames += clip.frames
         counts.looked_at += len(clip.predictions)
     return counts
@@ -114,6 +123,9 @@ RATIOS: dict[str, tuple[str, str]] = {
     "key frames within a stretch of their plane": ("key_frames_in_plane", "key_frames"),
     "the same, the three head planes as one": ("key_frames_in_head", "key_frames"),
     "clips of which every key frame is within a stretch of its plane": ("clips_right", "clips"),
+    "key frames that the model is certain of": ("certain", "key_frames"),
+    "of these, within a stretch of their plane": ("certain_in_plane", "certain"),
+    "clips of which every certain key frame is within a stretch of its plane": ("clips_certain_right", "clips_certain"),
     "frames that the network looked at": ("looked_at", "frames"),
 }
 

@@ -78,6 +78,14 @@ class Prediction:
         """Probability of the most probable class, in [0, 1]."""
         return float(self.probabilities.max())
 
+    def shows(self, plane: str) -> bool:
+        """Say whether the model stands by a plane: it labels the image so, and finds nothing unusual about it.
+
+        Args:
+            plane: a class.
+        """
+        return self.label == plane and not self.out_of_distribution
+
     def to_dict(self, *, with_identity: bool = True) -> dict[str, Any]:
         """Give the prediction as JSON values; `predictions.schema.json` describes them.
 

@@ -92,6 +92,7 @@ def _clip(clip: Clip, class_names: tuple[str, ...]) -> dict[str, Any]:
                 "start_seconds": _number(segment.start),
                 "end_seconds": _number(segment.end),
                 "confidence": _number(segment.confidence),
+                "certain": segment.certain,
                 "key_frame": {
                     **_image(segment.key_frame),
                     "seconds": None if clip.times is None else _number(clip.times[segment.key_frame.frame]),

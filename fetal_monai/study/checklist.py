@@ -105,15 +105,13 @@ def candidates(study: Study, plane: str) -> list[Candidate]:
         Certain ones first, then by score, falling.
     """
     stills = [
-        (Candidate(plane, found, Merit(_probability(found, plane), 0.0), _certain(found, plane)), float(found.measured))
+        (Candidate(plane, found, Merit(_probability(found, plane), 0.0), found.shows(plane)), float(found.measured))
         for found in study.stills
         if _may_show(found, plane)
     ]
     segments = [
         (
-            Candidate(
-                plane, segment.key_frame, segment.merit, _certain(segment.key_frame, plane), _seconds(clip, segment)
-            ),
+            Candidate(plane, segment.key_frame, segment.merit, segment.certain, _seconds(clip, segment)),
             segment.sharpness,
         )
         for clip in study.clips
@@ -153,10 +151,6 @@ def _may_show(found: Prediction, plane: str) -> bool:
     if found.label is not None and not found.out_of_distribution:
         return found.label == plane
     return found.top == plane or plane in (found.conformal_set or ())
-
-
-def _certain(found: Prediction, plane: str) -> bool:
-    return found.label == plane and not found.out_of_distribution
 
 
 def _probability(found: Prediction, plane: str) -> float:

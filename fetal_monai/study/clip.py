@@ -56,6 +56,11 @@ class Segment:
     merit: Merit
     sharpness: float
 
+    @property
+    def certain(self) -> bool:
+        """Whether the model stands by the plane of the key frame, see `Prediction.shows`."""
+        return self.key_frame.shows(self.plane)
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:

@@ -75,6 +75,7 @@ def test_it_says_what_study_json_says(report, analysed, class_names):
                 "end": number(group, "SEGMENT-END"),
                 "key_frame": number(group, "KEY-FRAME") - 1,
                 "label": label,
+                "certain": label == plane and doubts["out_of_distribution"] is not True,
                 **doubts,
             }
         )
@@ -96,6 +97,7 @@ def test_it_says_what_study_json_says(report, analysed, class_names):
             "start": part["start_seconds"],
             "end": part["end_seconds"],
             "key_frame": part["key_frame"]["frame"],
+            "certain": part["certain"],
             **{key: part["key_frame"][key] for key in ("label", *doubtful)},
         }
         for clip in content["clips"]

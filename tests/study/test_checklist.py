@@ -86,6 +86,25 @@ def test_a_segment_is_a_candidate_by_its_key_frame():
     assert other.merit == Merit(pytest.approx(0.95), 0.25, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("doubt", "certain"),
+    [
+        ({}, True),
+        ({"out_of_distribution": False}, True),
+        ({"out_of_distribution": True}, False),
+        ({"label": None}, False),
+        ({"label": "Abdomen"}, False),  # by itself the key frame is taken for another plane than the stretch
+    ],
+)
+def test_a_segment_is_as_certain_as_its_key_frame(doubt, certain):
+    key = replace(still(7, "Femur", **doubt), frame=12)
+    segment = Segment("Femur", 10, 20, None, None, 0.9, key, Merit(0.95, 1.0, 0.8), 4.0)
+    clip = Clip("7.dcm", "1.7", 30, None, {12: key}, (segment,))
+    assert segment.certain is certain
+    assert [one.certain for one in candidates(study(clips=[clip]), "Femur")] == [certain]
+    assert statuses(study(clips=[clip]))["femur"] == (Status.FOUND if certain else Status.UNCERTAIN)
+
+
 @given(st.lists(st.tuples(st.sampled_from(CLASSES), st.floats(0.4, 1), st.floats(0, 5), st.booleans()), max_size=12))
 def test_whatever_there_is(images):
     stills = [
