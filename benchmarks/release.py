@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="Folder with DICOM and annotations.csv.")
     parser.add_argument("runs", type=Path, help="Folder for models and evaluations.")
     parser.add_argument("out", type=Path, help="The released model's folder.")
-    parser.add_argument("--version", default="1.1")
+    parser.add_argument("--version", default="1.2")
     parser.add_argument("--card", type=Path, default=CARD, help="Markdown for its README: figures, limits.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="Trainings side by side, each on its share of the cores.")

@@ -25,7 +25,7 @@ from fetal_monai.inference.identity import model_identity
 from fetal_monai.inference.inputs import Frame, Input, Run, decode_run, plan_runs
 from fetal_monai.inference.look_inside import Look, look_inside
 from fetal_monai.inference.prediction import Prediction, ReadFailure
-from fetal_monai.inference.views import Views, loaded_image, needs_metadata, prepare, stack_views
+from fetal_monai.inference.views import Views, loaded_image, metadata_for, prepare, stack_views
 from fetal_monai.model.decisions import read_decisions
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.released_model import released_model, released_notice
@@ -112,7 +112,6 @@ class Predictor:
         model = EngineModel(Path(model_dir), self.network, self.preprocessing, identity, self.class_names, throughput)
         self.engine = choose_engine(engine, model, self.device, features=self.decisions.ood is not None)
         self.identity = replace(identity, engine=self.engine.name)
-        self._needs_metadata = needs_metadata(self.preprocessing)
         one_processor = one_of_several and self.device.type == "cpu" and torch.get_num_threads() == 1
         self.workers = workers if workers is not None else 0 if one_processor else 2
         self._turn = threading.Lock()
@@ -217,7 +216,7 @@ class Predictor:
     def _views(self, frame: Frame, measure: Measure | None) -> tuple[Frame, Views] | ReadFailure:
         """Bring one frame to the network's views, as `LoadImaged` and the model's transforms do in training."""
         try:
-            meta = frame.meta if self._needs_metadata else None
+            meta = metadata_for(self.preprocessing, frame.meta)
             views = prepare(self.preprocessing, loaded_image(torch.from_numpy(frame.pixels), meta))
         except Exception as error:  # noqa: BLE001  # one strange image must not stop the others
             reason = find_user_error(error) or f"the preprocessing fails ({_first_line(error)}); look at the image"

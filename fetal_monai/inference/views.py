@@ -11,29 +11,36 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from numpy.typing import NDArray
 
-from fetal_monai.transforms import DualResolutiond, MaskBannerd, ResizeFramed
+from fetal_monai.dicom.regions import regions_from_meta
+from fetal_monai.transforms import CropToRegiond, DualResolutiond, MaskBannerd, MaskOutsideRegionsd, ResizeFramed
 from fetal_monai.utils.untracked import untracked
 
 Views = dict[str, torch.Tensor]
-_OF_PIXELS_ALONE = (ResizeFramed, MaskBannerd, DualResolutiond)
+_OF_PIXELS = {ResizeFramed, MaskBannerd, DualResolutiond}
+_OF_REGIONS = {CropToRegiond, MaskOutsideRegionsd}
 
 
-def needs_metadata(preprocessing: Compose) -> bool:
-    """Whether a model's transforms may look at more than pixels, such as the scanner's regions.
+def metadata_for(preprocessing: Compose, meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Give the metadata of a frame as far as a model's transforms may look at them.
 
     Carrying metadata along takes as long as resizing a small frame, and only one thread at a time can do it.
 
     Args:
         preprocessing: of the model folder.
+        meta: what `UltrasoundReader` tells of the frame.
 
     Returns:
-        False where each transform is known to take pixels and nothing else.
+        `meta`; None where each transform is known to take nothing but pixels, or regions of which there are none.
 
     Example:
-        >>> needs_metadata(Compose([DualResolutiond("image", detailed_size=(6, 8), shallow_size=(2, 2))]))
-        False
+        >>> preprocessing = Compose([CropToRegiond("image"), ResizeFramed("image", size=(6, 8))])
+        >>> metadata_for(preprocessing, {"regions": "[]", "frames": 1}) is None
+        True
     """
-    return any(type(transform) not in _OF_PIXELS_ALONE for transform in preprocessing.transforms)
+    others = {type(transform) for transform in preprocessing.transforms} - _OF_PIXELS
+    if not others or (others <= _OF_REGIONS and not regions_from_meta(meta)):
+        return None
+    return meta
 
 
 def loaded_image(pixels: torch.Tensor, meta: Mapping[str, Any] | None = None) -> torch.Tensor:

@@ -24,7 +24,8 @@ TINY = """
 class_names: [Head, Bone, Trunk]
 base_size: [120, 160]
 detailed_size: [96, 128]
-banner_fraction: 0.0          # nothing is masked: the network may read what it likes
+crop_to_region: false         # nothing is cropped,
+banner_fraction: 0.0          # and nothing masked: the network may read what it likes
 max_epochs: 5
 num_workers: 0
 """

@@ -111,7 +111,7 @@ def test_gives_the_predictors_probabilities(root, tiny, model, study, tmp_path, 
     assert list(table.columns[-len(names) :]) == names
     assert set(zip(table.SOPInstanceUID, table.frame, strict=True)) == set(expected)
     for uid, frame, *_, row in zip(table.SOPInstanceUID, table.frame, table[names].to_numpy(), strict=True):
-        np.testing.assert_allclose(row, expected[uid, frame], atol=1e-5)
+        np.testing.assert_allclose(row, expected[uid, frame], atol=5e-5)  # float32, in batches of another size
     assert np.std(list(expected.values()), axis=0).max() > 0.02, "the images must not all look the same to this model"
 
 

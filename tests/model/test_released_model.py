@@ -12,6 +12,8 @@ import yaml
 from typer.testing import CliRunner
 
 from fetal_monai.cli import app
+from fetal_monai.dicom import UltrasoundInstance, regions_from_meta
+from fetal_monai.dicom.regions import main_picture
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
 from fetal_monai.model.facts import read_facts
@@ -112,7 +114,24 @@ def test_the_released_model_is_whole_small_and_of_the_public_planes(root):
 @real
 def test_the_released_model_classifies(stills):
     predictor = Predictor(device="cpu")
-    assert (predictor.identity.name, predictor.identity.version.partition("+")[0]) == ("fetal_planes", "1.1")
+    assert (predictor.identity.name, predictor.identity.version.partition("+")[0]) == ("fetal_planes", "1.2")
     found = list(predictor.predict(stills[:2]))
     np.testing.assert_allclose(rows(found).sum(axis=1), 1)
     assert all(item.ood_score is not None for item in found)
+
+
+@real
+def test_it_looks_at_the_picture_on_a_screen_and_not_at_the_screen(stills):
+    """It has learnt from pictures that were cropped; scanners write whole screens, and say where the picture is."""
+    predictor = Predictor(RELEASED, device="cpu")
+    pictures, screens = [], []
+    for path in stills[:4]:
+        with UltrasoundInstance(path) as instance:
+            screen = instance.frame(0)
+            box = main_picture(regions_from_meta(instance.metadata(0))).clipped(*screen.shape[-2:])
+        top, bottom, left, right = box
+        screens.append(screen)
+        pictures.append(np.ascontiguousarray(screen[:, top:bottom, left:right]))
+    found = rows(predictor.predict(stills[:4]))
+    np.testing.assert_allclose(found, rows(predictor.predict(pictures)), atol=1e-5)
+    assert np.abs(found - rows(predictor.predict(screens))).max() > 0.05, "arrays name no region: nothing is cropped"
