@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import resources
@@ -20,6 +21,7 @@ from fetal_monai.metrics.prediction_table import Predictions
 from fetal_monai.model.decisions import Decisions
 from fetal_monai.model.facts import NOTICE
 from fetal_monai.utils.files import write_json_lines
+from fetal_monai.utils.interrupts import interrupts_afterwards
 
 CSV_FILE = "predictions.csv"
 JSON_FILE = "predictions.json"
@@ -37,6 +39,12 @@ FORMAT = 1
 _OURS = (
     *(STUDIES_FOLDER, REPORTS_FOLDER, KEY_OBJECTS_FOLDER),
     *(STUDY_FILE, PAGE_FILE, INDEX_FILE, STUDIES_FILE, CSV_FILE, JSON_FILE),
+)
+_OUR_FOLDERS = re.compile(rf"{STUDIES_FOLDER}(/[0-9]+)?|{REPORTS_FOLDER}|{KEY_OBJECTS_FOLDER}")
+_OUR_FILES = re.compile(
+    rf"{'|'.join(map(re.escape, _OURS[3:]))}"
+    rf"|{STUDIES_FOLDER}/[0-9]+/({re.escape(STUDY_FILE)}|{re.escape(PAGE_FILE)})"
+    rf"|({REPORTS_FOLDER}|{KEY_OBJECTS_FOLDER})/[^/]+\.dcm"
 )
 
 
@@ -152,15 +160,35 @@ def check_replaceable(out: str | PathLike[str], *, overwrite: bool) -> None:
     path = Path(out)
     if path.exists() and not path.is_dir():
         raise InputError(path, ["is a file; name a folder to be made"])
-    names = {entry.name for entry in path.iterdir()} if path.exists() else set()
-    names = {name for name in names if not name.startswith(".")}
-    if names and not overwrite:
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")] if path.exists() else []
+    if entries and not overwrite:
         raise InputError(path, ["is not empty; name another folder, or use --overwrite to replace earlier predictions"])
-    if names - set(_OURS):
-        problem = (
-            f"holds other files than predictions ({', '.join(sorted(names - set(_OURS))[:3])}); name another folder"
+    strangers = sorted(str(stranger.relative_to(path)) for stranger in _strangers(path, entries))
+    if strangers:
+        raise InputError(
+            path, [f"holds other files than predictions ({', '.join(strangers[:3])}); name another folder"]
         )
+    if entries and not _written_by_us(path / JSON_FILE):
+        problem = f"holds no {JSON_FILE} of earlier predictions; name another folder, or delete what is in this one"
         raise InputError(path, [problem])
+
+
+def _strangers(root: Path, entries: Iterable[Path]) -> Iterator[Path]:
+    """What no earlier call has written: a folder `studies` may be anybody's."""
+    for path in entries:
+        names = _OUR_FOLDERS if path.is_dir() else _OUR_FILES
+        if path.is_symlink() or not names.fullmatch(path.relative_to(root).as_posix()):
+            yield path
+        elif path.is_dir():
+            yield from _strangers(root, path.iterdir())
+
+
+def _written_by_us(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"format", "notice", "model", "images"} <= content.keys()
 
 
 @contextmanager
@@ -198,7 +226,8 @@ def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iter
         fresh.mkdir()  # unlike the temporary folder itself, as public as any other
         yield fresh
         made = False
-        _move(fresh, path, temporary / "old")
+        with interrupts_afterwards():
+            _move(fresh, path, temporary / "old")
     except OSError as error:
         cause = error.strerror or str(error)
         raise InputError(path, [f"cannot be written: {cause}; make room for it or name another folder"]) from error
@@ -210,11 +239,16 @@ def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iter
 
 
 def _move(fresh: Path, out: Path, old: Path) -> None:
-    """Put old results aside, then the new ones in their place."""
+    """Put old results aside, then the new ones in their place; if the disk refuses one, all go back."""
     old.mkdir()
-    for name in reversed(_OURS):
-        if (out / name).exists():
-            (out / name).rename(old / name)
-    for name in _OURS:
-        if (fresh / name).exists():
-            (fresh / name).rename(out / name)
+    steps = [(out / name, old / name) for name in reversed(_OURS)] + [(fresh / name, out / name) for name in _OURS]
+    done = list[tuple[Path, Path]]()
+    try:
+        for source, target in steps:
+            if source.exists():
+                source.rename(target)
+                done.append((source, target))
+    except OSError:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise

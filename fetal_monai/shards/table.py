@@ -200,16 +200,18 @@ def claim(out: str | PathLike[str], content: dict[str, Any], *, overwrite: bool)
         if others not in ([], [MODEL_FILE]):
             stray = sorted(set(others) - {MODEL_FILE})
             raise InputError(folder, [f"holds other files ({', '.join(stray[:3])}); name another folder"])
+        if not path.exists() and any(folder.glob("part-*")):
+            raise InputError(
+                folder, [f"holds parts without {MODEL_FILE}, and may be somebody else's; name another folder"]
+            )
         if overwrite:
-            for old in [path, *folder.glob("part-*.parquet")]:
+            for old in [*folder.glob("part-*.parquet"), path]:  # in this order, lest parts are left that are nobody's
                 old.unlink(missing_ok=True)
             shutil.rmtree(folder / JOURNALS, ignore_errors=True)  # or a file that was given up would stay so
         if path.exists() and _unnamed(json.loads(path.read_text(encoding="utf-8"))) != _unnamed(content):
             problem = "holds predictions of another model; name another folder, or use --overwrite to begin anew"
             raise InputError(path, [problem])
         if not path.exists():
-            if any(folder.glob("part-*.parquet")):
-                raise InputError(folder, [f"holds parts without {MODEL_FILE}; name another folder, or use --overwrite"])
             write_json(content, path)
         for old in folder.glob(".part-*.parquet"):
             old.unlink()

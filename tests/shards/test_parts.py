@@ -227,8 +227,10 @@ class TestFolder:
             with pytest.raises(InputError, match=r"holds other files \(thesis.doc\)"):
                 claim(tmp_path, {}, overwrite=overwrite)
         (tmp_path / "thesis.doc").rename(tmp_path / "part-1.parquet")
-        with pytest.raises(InputError, match=r"holds parts without archive\.json"):
-            claim(tmp_path, {}, overwrite=False)
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match=r"holds parts without archive\.json"):
+                claim(tmp_path, {}, overwrite=overwrite)
+        assert (tmp_path / "part-1.parquet").read_text() == "the only copy"
         with pytest.raises(InputError, match="cannot be used"):
             claim(tmp_path / "part-1.parquet", {}, overwrite=False)
 
