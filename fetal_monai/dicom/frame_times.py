@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
+PLAUSIBLE = (0.2, 60_000.0)
+"""Milliseconds from frame to frame: 5,000 frames a second to one a minute. Seconds in their place are below."""
+
 
 def frame_times(dataset: Dataset, frames: int) -> NDArray[np.float64] | None:
     """Give the time of each frame.
 
     FrameTimeVector, which clips of a variable frame rate have, goes before FrameTime; then come CineRate and
-    RecommendedDisplayFrameRate. A vector that does not fit the clip, or runs backwards, is no vector.
+    RecommendedDisplayFrameRate. A vector that does not fit the clip, or runs backwards, is no vector. What is not
+    `PLAUSIBLE` is not believed; a vector may have a few shorter steps.
 
     Args:
         dataset: the header.
@@ -36,7 +40,7 @@ def frame_times(dataset: Dataset, frames: int) -> NDArray[np.float64] | None:
     vector = dataset.get("FrameTimeVector")
     if isinstance(vector, (list, MultiValue)) and len(vector) == frames > 1:
         steps = np.array([positive(step) for step in vector[1:]])
-        if np.isfinite(steps).all():
+        if np.isfinite(steps).all() and _is_plausible(float(np.median(steps))) and _is_plausible(float(steps.max())):
             return np.concatenate([[0.0], np.cumsum(steps)]) / 1000
     step = constant_frame_time(dataset)
     return None if math.isnan(step) else np.arange(frames) * step / 1000
@@ -49,13 +53,24 @@ def constant_frame_time(dataset: Dataset) -> float:
         dataset: the header.
 
     Returns:
-        NaN where there is none.
+        NaN where there is none that is `PLAUSIBLE`.
+
+    Example:
+        >>> dataset = Dataset()
+        >>> dataset.FrameTime, dataset.CineRate = 0.04, 25  # the first in seconds
+        >>> constant_frame_time(dataset)
+        40.0
     """
     for keyword in ("FrameTime", "CineRate", "RecommendedDisplayFrameRate"):
         number = positive(dataset.get(keyword))
-        if not math.isnan(number):
-            return number if keyword == "FrameTime" else 1000 / number
+        step = number if keyword == "FrameTime" else 1000 / number
+        if _is_plausible(step):
+            return step
     return math.nan
+
+
+def _is_plausible(step: float) -> bool:
+    return PLAUSIBLE[0] <= step <= PLAUSIBLE[1]
 
 
 def positive(value: Any) -> float:

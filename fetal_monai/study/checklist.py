@@ -143,8 +143,11 @@ def _ranked(found: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _once(found: Sequence[Candidate]) -> list[Candidate]:
-    """One image counts once, though it may show two planes of an item."""
-    return list({(one.prediction.source, one.prediction.frame): one for one in reversed(found)}.values())[::-1]
+    """One image counts once, where it is best, though it may show two planes of an item."""
+    first = dict[tuple[str, int], Candidate]()
+    for one in found:
+        first.setdefault((one.prediction.source, one.prediction.frame), one)
+    return list(first.values())
 
 
 def _may_show(found: Prediction, plane: str) -> bool:

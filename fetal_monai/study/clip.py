@@ -153,9 +153,8 @@ def _durations(times: NDArray[np.float64] | None, frames: int) -> NDArray[np.flo
 def _first_looks(readable: NDArray[np.intp], durations: NDArray[np.float64]) -> NDArray[np.intp]:
     """The frames on the screen every `LOOK_EVERY` seconds, and the last: slow frames are all among them."""
     starts = (np.cumsum(durations) - durations)[readable]
-    looks = np.arange(starts[0], starts[-1], LOOK_EVERY)
-    rows = np.searchsorted(starts, looks + _ROUNDING, side="right") - 1
-    chosen: NDArray[np.intp] = readable[np.unique([*rows, len(readable) - 1])]
+    looks_before = np.ceil((starts - starts[0] - _ROUNDING) / LOOK_EVERY)
+    chosen: NDArray[np.intp] = readable[np.append(np.diff(looks_before) > 0, True)]
     return chosen
 
 

@@ -29,7 +29,8 @@ class ClipQuality:
     Args:
         sharpness: (T,) see `sharpness`; NaN for frames that cannot be read.
         stability: (T,) 1 where neighbouring frames are the same, 0.5 at `HALF_STABLE`, towards 0 the more they
-            change; NaN for frames that cannot be read.
+            change, and as the least stable frame where neither neighbour can be read; NaN for frames that cannot be
+            read.
         unreadable: frame -> why.
     """
 
@@ -127,10 +128,18 @@ def measure_clip(path: str, frames: int, *, workers: int = 2, tick: Callable[[in
                 last = small
             if tick is not None:
                 tick(len(run))
+    return ClipQuality(sharp, _stability(change, np.isfinite(sharp)), unreadable)
+
+
+def _stability(change: NDArray[np.float64], readable: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(T,) from (2, T) changes to the neighbours; a frame with no readable neighbour may be as unsteady as any."""
     known = np.isfinite(change)
+    compared = known.any(axis=0)
     mean = np.where(known, change, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    stable = np.where(np.isfinite(sharp), 1 / (1 + mean / HALF_STABLE), np.nan)
-    return ClipQuality(sharp, stable, unreadable)
+    stable: NDArray[np.float64] = 1 / (1 + mean / HALF_STABLE)
+    stable[~compared] = stable[compared].min(initial=1.0)
+    stable[~readable] = np.nan
+    return stable
 
 
 def _measure_run(path: str, frames: Sequence[int]) -> list[tuple[float, NDArray[np.uint8]] | str]:

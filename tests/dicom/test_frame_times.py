@@ -35,12 +35,18 @@ def test_a_vector_holds_the_steps(steps):
         ({"FrameTimeVector": [0, 10], "FrameTime": 40}, 0.04),  # too short for the clip
         ({"FrameTimeVector": [0, 10, -5, 10], "CineRate": 50}, 0.02),  # it runs backwards
         ({"FrameTime": 0, "CineRate": 50}, 0.02),
+        ({"FrameTime": 0.04, "CineRate": 25}, 0.04),  # in seconds
+        ({"FrameTime": 1e12, "CineRate": 25}, 0.04),
+        ({"FrameTimeVector": [0, 0.04, 0.04, 0.04], "FrameTime": 40}, 0.04),
+        ({"FrameTimeVector": [0, 40, 1e300, 40], "FrameTime": 40}, 0.04),
     ],
 )
 def test_one_value_for_all(elements, step):
     np.testing.assert_allclose(frame_times(header(**elements), 4), np.arange(4) * step)
 
 
-@pytest.mark.parametrize("elements", [{}, {"FrameTime": 0}, {"FrameTimeVector": [0, 10, -5, 10]}])
+@pytest.mark.parametrize(
+    "elements", [{}, {"FrameTime": 0}, {"FrameTime": 1e12}, {"CineRate": 1e9}, {"FrameTimeVector": [0, 10, -5, 10]}]
+)
 def test_a_header_that_does_not_tell(elements):
     assert frame_times(header(**elements), 4) is None

@@ -105,6 +105,14 @@ def test_a_segment_is_as_certain_as_its_key_frame(doubt, certain):
     assert statuses(study(clips=[clip]))["femur"] == (Status.FOUND if certain else Status.UNCERTAIN)
 
 
+def test_an_image_that_may_show_two_planes_of_an_item_stands_where_it_is_best():
+    both = Protocol("P", "S", "R", (ProtocolItem("any", "Any", ("Abdomen", "Femur")),))
+    twice = still(1, "Abdomen", 0.6, label=None, conformal_set=("Abdomen", "Femur"))
+    (finding,) = check(study(still(2, "Femur", 0.45, label=None), twice), both).findings
+    assert finding.best.prediction.source == "1.dcm"
+    assert [other.prediction.source for other in finding.alternatives] == ["2.dcm"]
+
+
 @given(st.lists(st.tuples(st.sampled_from(CLASSES), st.floats(0.4, 1), st.floats(0, 5), st.booleans()), max_size=12))
 def test_whatever_there_is(images):
     stills = [

@@ -103,6 +103,20 @@ def test_slow_frames_after_fast_ones_are_all_looked_at(tmp_path):
     assert len(clip.predictions) < 60
 
 
+@pytest.mark.parametrize("frame_time", ["1e12", "1e300", "0.04"])  # damaged, and in seconds
+def test_times_that_cannot_be_are_not_believed(tmp_path, frame_time):
+    write_clip(tmp_path / "clip.dcm", textured(100, (8, 12)), FrameTime=frame_time)
+    predictor = ScriptedPredictor(script((None, 30), ("Femur", 40), (None, 30)))
+    clip = analyse_clip(str(tmp_path / "clip.dcm"), predictor)
+    assert clip.times is None
+    assert [(s.plane, s.first, s.last, s.start) for s in clip.segments] == [("Femur", 30, 69, None)]
+    assert len(predictor.asked) < 100
+
+
+def test_looks_are_no_more_than_frames_whatever_their_times():
+    assert _first_looks(np.arange(3), np.array([1e12, 1e12, 1e12])).tolist() == [0, 1, 2]
+
+
 @given(st.lists(st.integers(5, 700), min_size=2, max_size=60))
 def test_no_fifth_of_a_second_passes_unseen(milliseconds):
     durations = np.array(milliseconds) / 1000

@@ -5,8 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from clips import textured, write_clip
 from fetal_monai.dicom.regions import DataType, Region, SpatialFormat, regions_to_text
@@ -62,3 +65,19 @@ def test_frames_that_are_not_there(tmp_path):
     assert sorted(found.unreadable) == [10, 11, 12, 13]
     assert np.isfinite(found.sharpness).sum() == np.isfinite(found.stability).sum() == 10
     assert sum(told) == 14
+
+
+def test_a_frame_whose_neighbours_cannot_be_read_may_be_as_unsteady_as_any(tmp_path):
+    frames = np.concatenate([textured(10), *(textured(1, seed=seed) for seed in range(1, 11))])  # still, then whirling
+    parts = [simplejpeg.encode_jpeg(frame[..., None].copy(), 90, "GRAY") for frame in frames]
+    parts[14] = parts[16] = b"\xff\xd8 no picture"
+    data = write_clip(tmp_path / "clip.dcm", frames)
+    data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    data.PixelData = encapsulate(parts)
+    data["PixelData"].VR = "OB"
+    data.save_as(tmp_path / "clip.dcm", enforce_file_format=True)
+    found = measure_clip(str(tmp_path / "clip.dcm"), 20)
+    assert sorted(found.unreadable) == [14, 16]
+    assert np.isnan(found.stability[[14, 16]]).all()
+    assert found.stability[15] == np.nanmin(found.stability) < 0.2
+    assert found.stability[:9].min() > 0.99
