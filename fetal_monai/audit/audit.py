@@ -117,11 +117,14 @@ def audit_model(
         The audit. Images are decoded one at a time, so that memory does not grow with their number.
 
     Raises:
-        InputError: if no image can be read, or all are of one class.
+        InputError: if no image can be read, or all that can are of one class.
     """
-    if len({item["label"] for item in items}) < 2:
+    readable, unreadable = _readable(items)
+    if items and not readable:
+        raise InputError("the data", [str(unreadable[0]), "no image can be read, so there is nothing to audit"])
+    if len({item["label"] for item in readable}) < 2:
         raise InputError("the data", ["all images are of one class; an audit compares classes: give images of two"])
-    screens = _Screens(items, seed)
+    screens = _Screens(readable, seed)
     found: dict[str, list[Any]] = {name: [] for name in VARIANTS}
     for count, prediction in enumerate(predictor.predict(screens)):
         found[VARIANTS[count % len(VARIANTS)]].append(prediction)
@@ -130,12 +133,12 @@ def audit_model(
     rows = [
         row for row in range(len(screens.items)) if all(isinstance(found[name][row], Prediction) for name in VARIANTS)
     ]
-    failures = [*screens.failures, *(one for one in found[AS_IT_IS] if isinstance(one, ReadFailure))]
+    failures = [*unreadable, *screens.failures, *(one for one in found[AS_IT_IS] if isinstance(one, ReadFailure))]
     if not rows:
         raise InputError("the data", [str(failures[0]), "no image can be read, so there is nothing to audit"])
     kept = [screens.items[row] for row in rows]
     tables = {name: _table(kept, [found[name][row] for row in rows], predictor.class_names) for name in VARIANTS}
-    donors = np.array([items[screens.donors[screens.places[row]]]["label"] for row in rows])
+    donors = np.array([readable[screens.donors[screens.places[row]]]["label"] for row in rows])
     plain, exchanged = tables[AS_IT_IS].predicted, tables[EXCHANGED].predicted
     scanners = [str(item.get("device", "")) for item in kept]
     return Audit(
@@ -151,8 +154,20 @@ def audit_model(
     )
 
 
+def _readable(items: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[ReadFailure]]:
+    """Which images can be read, and why others cannot: none of those may be drawn as a donor of surroundings."""
+    readable, unreadable = list[dict[str, Any]](), list[ReadFailure]()
+    for item in items:
+        frame = decode_frame(item["image"])
+        if isinstance(frame, ReadFailure):
+            unreadable.append(frame)
+        else:
+            readable.append(item)
+    return readable, unreadable
+
+
 class _Screens:
-    """Each image as it is and with each change; remembers which could be read."""
+    """Each image as it is and with each change; remembers what could not be read after all."""
 
     def __init__(self, items: Sequence[dict[str, Any]], seed: int) -> None:
         self._all = items
@@ -166,9 +181,8 @@ class _Screens:
     def __iter__(self) -> Iterator[Frame]:
         for place, item in enumerate(self._all):
             frame, donor = decode_frame(item["image"]), decode_frame(self._all[self.donors[place]]["image"])
-            if isinstance(frame, ReadFailure):
-                self.failures.append(frame)
             if isinstance(frame, ReadFailure) or isinstance(donor, ReadFailure):
+                self.failures += [one for one in (frame, donor) if isinstance(one, ReadFailure)]
                 continue
             self.items.append(item)
             self.places.append(place)
