@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 JOURNALS = ".journal"
@@ -9,6 +10,19 @@ JOURNALS = ".journal"
 
 DEATHS = 2
 """How often a worker has to die at a file, with no other at hand, for the file to be given up."""
+
+_BEGIN, _NONE = "begin", "-"
+
+
+def withdraw_attempts(folder: Path) -> None:
+    """Take back the last attempt at each part that is not done: the whole run was stopped, and its workers with it.
+
+    Args:
+        folder: of the journals; it may be missing.
+    """
+    for path in folder.glob("*"):
+        text = path.read_text(encoding="ascii")
+        os.truncate(path, max(text.rfind(_BEGIN), 0))
 
 
 class Journal:
@@ -36,12 +50,13 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._before = path.stat().st_size if path.exists() else 0
         text = path.read_text(encoding="ascii") if path.exists() else ""
-        attempts = [attempt.split() for attempt in text.split("begin")[1:]]
-        last = [int(numbers[-1]) for numbers in attempts if numbers]
+        attempts = [attempt.split() for attempt in text.split(_BEGIN)[1:]]
+        last = [int(numbers[-1]) for numbers in attempts if numbers and numbers[-1] != _NONE]
         self.careful = bool(attempts)
         self.deadly = {number for number in last if last.count(number) >= DEATHS}
-        self._write("begin")
+        self._write(_BEGIN)
 
     def at(self, number: int) -> None:
         """Note which file comes next, where files come one at a time.
@@ -51,6 +66,18 @@ class Journal:
         """
         if self.careful:
             self._write(str(number))
+
+    def after(self) -> None:
+        """Note that the rows of that file are made: who dies now does not die of it."""
+        if self.careful:
+            self._write(_NONE)
+
+    def withdraw(self) -> None:
+        """Take the attempt back: it ended by a full disk or an interrupt, and no worker has died."""
+        if self._before:
+            os.truncate(self._path, self._before)
+        else:
+            self.close()
 
     def close(self) -> None:
         """The part is done."""

@@ -64,15 +64,17 @@ def list_parts(inputs: Iterable[str | PathLike[str]], done: NDArray[np.uint64]) 
     """Cut the files that are not yet done into parts, growing ones.
 
     Args:
-        inputs: files, and folders, which are looked through at any depth.
+        inputs: files, and folders, which are looked through at any depth. A file that is in two of them counts once.
         done: sorted digests of the sources that are done, see `digest`.
 
     Yields:
         Parts: first the files that were named, then those of each folder.
     """
-    paths = [Path(item) for item in inputs]
-    named = (str(path) for path in dict.fromkeys(paths) if not path.is_dir())
-    found = (file for path in dict.fromkeys(paths) if path.is_dir() for file, _ in list_files(path))
+    paths = dict.fromkeys(Path(item) for item in inputs)
+    folders = {path for path in paths if path.is_dir()}
+    outer = [path for path in paths if path in folders and folders.isdisjoint(path.parents)]
+    named = {str(path): None for path in paths if path not in folders}
+    found = (file for path in outer for file, _ in list_files(path) if file not in named)
     size, count = FIRST_PART, 0
     for names, is_named in ((named, True), (found, False)):
         files = list[str]()

@@ -19,7 +19,7 @@ import numpy as np
 from fetal_monai.errors import FetalMonaiError, InputError, find_user_error
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.results.folder import to_json
-from fetal_monai.shards.journal import JOURNALS
+from fetal_monai.shards.journal import JOURNALS, withdraw_attempts
 from fetal_monai.shards.listing import list_parts
 from fetal_monai.shards.packages import package
 from fetal_monai.shards.table import NOTES, Counts, claim, done_files, schema
@@ -94,7 +94,11 @@ def predict_to_shards(
     folder = claim(out, content, overwrite=overwrite).resolve()
     done = done_files(folder)
     model = None if model_dir is None else str(Path(model_dir).resolve())
-    with _cluster() as ray, tempfile.TemporaryDirectory(prefix=NOTES, dir=folder) as notes:
+    with (
+        _interrupts_blame_no_file(folder / JOURNALS),
+        _cluster() as ray,
+        tempfile.TemporaryDirectory(prefix=NOTES, dir=folder) as notes,
+    ):
         known = Path(notes) / "done.npy"
         np.save(known, done)
         gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -165,6 +169,15 @@ def _gather(ray: Any, dataset: Any, there: int, progress: Callable[[int, Counts]
 
 
 @contextmanager
+def _interrupts_blame_no_file(journals: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        withdraw_attempts(journals)
+        raise
+
+
+@contextmanager
 def _cluster() -> Iterator[Any]:
     """Ray: as the caller began it; or the cluster that RAY_ADDRESS names; or this machine alone, until the end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -176,7 +189,7 @@ def _cluster() -> Iterator[Any]:
         try:
             ray.init(logging_level="ERROR", log_to_driver=False, **alone)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise FetalMonaiError(f"Ray does not start: {reason}; look at RAY_ADDRESS, or leave it unset") from error
     context = ray.data.DataContext.get_current()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is told in one message, by `_gather`

@@ -80,13 +80,20 @@ class PartClassifier:
         path = self._out / part.name
         try:
             if not path.exists():
-                journal = Journal(self._out / JOURNALS / part.name)
-                write_part(path, self._rows(part, journal), self._predictor.class_names)
-                journal.close()
+                self._write(path, part)
         except OSError as error:
             problem = f"cannot be written: {error.strerror or error}; make room for it, and run the same again"
             raise InputError(path, [problem]) from None
         return count(path)
+
+    def _write(self, path: Path, part: Part) -> None:
+        journal = Journal(self._out / JOURNALS / part.name)
+        try:
+            write_part(path, self._rows(part, journal), self._predictor.class_names)
+        except BaseException:  # whoever can raise is alive: no file is to blame
+            journal.withdraw()
+            raise
+        journal.close()
 
     def _rows(self, part: Part, journal: Journal) -> Iterator[Row]:
         if not journal.careful:
@@ -99,6 +106,7 @@ class PartClassifier:
                 continue
             journal.at(number)
             yield from self._rows_of([(number, path)], part)
+            journal.after()
 
     def _rows_of(self, files: list[tuple[int, str]], part: Part) -> Iterator[Row]:
         """The rows of some files, whose frames share the batches of the network."""

@@ -18,7 +18,7 @@ from fetal_monai.dicom import index_dicom
 from fetal_monai.errors import InputError
 from fetal_monai.inference import Predictor
 from fetal_monai.shards import listing
-from fetal_monai.shards.journal import Journal
+from fetal_monai.shards.journal import Journal, withdraw_attempts
 from fetal_monai.shards.listing import Part, digest, list_parts, source_of
 from fetal_monai.shards.table import claim, done_files, schema
 from fetal_monai.shards.worker import PartClassifier
@@ -55,6 +55,15 @@ def test_each_file_is_in_one_part(tree):
     assert [len(part.files) for part in parts] == [16, 16, 8]
     assert all(Part.from_json(part.to_json()) == part for part in parts)
     assert len({part.name for part in parts}) == 3
+
+
+def test_a_file_that_is_in_two_inputs_counts_once(tree):
+    folder, names = tree
+    one = next(iter(names))
+    inputs = [folder / "1", folder, folder / "1" / "0", one, one]
+    files = [file for part in list_parts(inputs, NOTHING) for file in part.files]
+    assert files[0] == one
+    assert sorted(files) == sorted(names)
 
 
 def test_what_is_done_is_left_out_and_what_is_named_comes_first(tree, tmp_path):
@@ -103,6 +112,35 @@ class TestJournal:
             journal = Journal(tmp_path / "a")
             journal.at(number)
         assert Journal(tmp_path / "a").deadly == {5, 8}
+
+    def test_who_dies_after_a_file_does_not_die_of_it(self, tmp_path):
+        for _ in range(5):
+            journal = Journal(tmp_path / "a")
+            assert not journal.deadly
+            journal.at(3)
+            journal.after()
+
+    def test_attempts_that_are_taken_back_blame_nobody(self, tmp_path):
+        def death():
+            Journal(tmp_path / "a").at(3)
+
+        for _ in range(4):
+            journal = Journal(tmp_path / "a")
+            assert not journal.careful
+            journal.withdraw()
+        assert not list(tmp_path.iterdir())
+        death()  # the first is careful from its second attempt on
+        death()
+        for stopped in (lambda journal: journal.withdraw(), lambda _: withdraw_attempts(tmp_path)):
+            for _ in range(4):
+                journal = Journal(tmp_path / "a")
+                assert journal.careful
+                assert not journal.deadly
+                journal.at(3)
+                stopped(journal)
+        death()
+        assert Journal(tmp_path / "a").deadly == {3}
+        withdraw_attempts(tmp_path / "nowhere")
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +227,13 @@ class TestWorker:
         def full(_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("fetal_monai.shards.table.atomic_path", full)
-        with pytest.raises(InputError, match="cannot be written: No space left on device; make room"):
-            worker.do(Part((str(mixed / "notes.txt"),)))
+        part = Part((str(mixed / "notes.txt"),))
+        with monkeypatch.context() as disk:
+            disk.setattr("fetal_monai.shards.table.atomic_path", full)
+            for _ in range(4):
+                with pytest.raises(InputError, match="cannot be written: No space left on device; make room"):
+                    worker.do(part)
+        assert worker.do(part).failed == 0, "no file is to blame for the disk"
 
 
 class TestFolder:
