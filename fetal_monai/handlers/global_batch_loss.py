@@ -35,8 +35,9 @@ class GlobalBatchLoss:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Any) -> None:
-        """Wrap the trainer's loss."""
-        if distributed.is_initialized() and distributed.get_world_size() > 1:
+        """Wrap the trainer's loss, once."""
+        several = distributed.is_initialized() and distributed.get_world_size() > 1
+        if several and not isinstance(engine.loss_function, _Global):
             engine.loss_function = _Global(engine.loss_function)
 
 

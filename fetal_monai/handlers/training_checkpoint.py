@@ -113,7 +113,7 @@ class TrainingCheckpoint:
             if not problems:
                 self._restore(checkpoint)
         except Exception as error:
-            cause = str(error).splitlines()[0]
+            cause = (str(error) or type(error).__name__).splitlines()[0]
             problem = f"this checkpoint does not fit the training ({cause}); use the configuration that wrote it"
             raise InputError(self.path, [problem]) from error
         if problems:

@@ -81,7 +81,7 @@ class Mahalanobis:
             The fitted model.
 
         Raises:
-            InputError: if features are not finite or images are too few.
+            InputError: if features are not finite, images are too few, or those of each class all alike.
         """
         values, classes = _unit(features), np.asarray(labels)
         if values.ndim != 2 or len(values) != len(classes) or not np.isfinite(values).all():
@@ -91,10 +91,13 @@ class Mahalanobis:
         if kept < 1:
             raise InputError("features", [f"{len(values)} images of {len(present)} classes are too few; use more"])
         means = np.stack([values[index == k].mean(axis=0) for k in range(len(present))])
+        within, rounding = values - means[index], float(np.finfo(np.float32).eps)
+        if np.square(within).max() <= rounding**2:  # of features of length 1
+            raise InputError("features", ["do not differ within any class; use images that are not all the same"])
         pca = PCA(n_components=kept, svd_solver="full" if min(values.shape) <= 500 else "randomized", random_state=0)
-        pca.fit(values - means[index])
-        noise = max(float(pca.noise_variance_), float(np.finfo(np.float32).eps * pca.explained_variance_[0]))
-        return cls(means, pca.components_, pca.explained_variance_, noise)
+        pca.fit(within)
+        noise = max(float(pca.noise_variance_), rounding * float(pca.explained_variance_[0]))
+        return cls(means, pca.components_, np.maximum(pca.explained_variance_, noise), noise)
 
     def score(self, features: ArrayLike) -> NDArray[np.float64]:
         """Squared distance to the nearest class, per dimension.
@@ -103,7 +106,8 @@ class Mahalanobis:
             features: (N, D).
 
         Returns:
-            (N,) values of 0 or more, about 1 for images like the training images: the higher, the less like them.
+            (N,) values of 0 or more: the higher, the less like the training images. Those are about 1 where images
+            outnumber dimensions, and less where noise is estimated from fewer.
         """
         values = _unit(features)
         distances = np.stack([self._distance(values - mean) for mean in self.means], axis=1)
@@ -200,7 +204,7 @@ def detection_metrics(inside: ArrayLike, outside: ArrayLike) -> dict[str, float]
         )
     truth = np.concatenate([np.zeros(within.size), np.ones(without.size)])
     scores = np.concatenate([within, without])
-    false, true, _ = roc_curve(truth, scores)
+    false, true, _ = roc_curve(truth, scores, drop_intermediate=False)  # with it, 95 % might lie between two points
     return {
         "auroc": float(roc_auc_score(truth, scores)),
         "average_precision": float(average_precision_score(truth, scores)),

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from fetal_monai.report.pictures import literal
 from fetal_monai.utils.files import atomic_path
 
 
@@ -39,7 +40,7 @@ def confusion_figure(matrix: ArrayLike, class_names: Sequence[str], title: str =
         raise ValueError(f"a confusion matrix of {size} classes is {size} x {size}, not {counts.shape}")
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    names = ["\n".join(textwrap.wrap(name, 24)) for name in class_names]
+    names = [literal("\n".join(textwrap.wrap(name, 24))) for name in class_names]
     side = max(5.0, 2.6 + 0.62 * size)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     FigureCanvasAgg(figure)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fetal_monai.metrics.bootstrap import Intervals
 from fetal_monai.metrics.selective import Abstention, RiskCoverage
+from fetal_monai.report.pictures import literal
 
 LINE, BAR, FAINT = "#0B3C5D", "#56B4E9", "#808080"
 
@@ -59,7 +60,8 @@ def interval_figure(intervals: Intervals, metric: str, label: str) -> Figure:
         if interval.low is not None and interval.high is not None:
             axes.plot([interval.low, interval.high], [position] * 2, color=BAR, linewidth=5, solid_capstyle="butt")
         axes.plot(interval.value, position, "D", color=LINE, markersize=5)
-    axes.set_yticks(range(len(rows)), [textwrap.shorten(name, 44, placeholder=" ...") for name in rows], fontsize=9)
+    names = [literal(textwrap.shorten(name, 44, placeholder=" ...")) for name in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=9)
     axes.set(xlim=(-0.02, 1.02), xlabel=label)
     axes.invert_yaxis()
     axes.grid(axis="x", color=FAINT, alpha=0.3, linewidth=0.6)

@@ -23,6 +23,22 @@ TALLEST = 8
 THEMED = {"#000000": "currentColor", "#0b3c5d": "var(--mark)", "#56b4e9": "var(--bar)", "#808080": "var(--faint)"}
 
 
+def literal(text: str) -> str:
+    r"""Keep matplotlib from reading what stands between dollars as a formula.
+
+    Args:
+        text: such as the name of a class.
+
+    Returns:
+        What matplotlib shows as `text`.
+
+    Example:
+        >>> print(literal("for $5 or $6"))
+        for \$5 or \$6
+    """
+    return text.replace("$", r"\$")
+
+
 def read_frame(frame: FrameRef) -> NDArray[np.uint8]:
     """Read the frame as the scanner showed it.
 

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fetal_monai.report.pictures import literal
+
 COLUMNS = 4
 RIGHT, WRONG = "#00664b", "#b03a00"  # told apart by colour-blind readers too, and by the words beside them
 
@@ -41,5 +43,5 @@ def samples_figure(images: Sequence[NDArray[np.uint8]], captions: Sequence[tuple
         right = true == predicted
         text = f"right: {true} {probability:.0%}" if right else f"WRONG: {predicted} {probability:.0%}\nis: {true}"
         lines = [line for part in text.split("\n") for line in textwrap.wrap(part, 36)]
-        axis.set_title("\n".join(lines), fontsize=9, color=RIGHT if right else WRONG)
+        axis.set_title(literal("\n".join(lines)), fontsize=9, color=RIGHT if right else WRONG)
     return figure

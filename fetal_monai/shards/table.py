@@ -174,7 +174,8 @@ def _read(path: Path, columns: list[str]) -> Any:
     try:
         return package("pyarrow.parquet").read_table(path, columns=columns)
     except (OSError, arrow.ArrowException, KeyError) as error:
-        problem = f"cannot be read ({str(error).splitlines()[0][:100]}); delete it, and its files are done again"
+        cause = (str(error) or type(error).__name__).splitlines()[0][:100]
+        problem = f"cannot be read ({cause}); delete it, and its files are done again"
         raise InputError(path, [problem]) from None
 
 

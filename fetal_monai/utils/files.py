@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -38,16 +39,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if not target.parent.is_dir():  # asking costs less than being refused, and results are many files
         target.parent.mkdir(parents=True, exist_ok=True)
-    with _named(target):
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(8)}{target.suffix}")
+    with _named(target, temporary):
+        temporary.touch(exist_ok=False)  # tempfile would make it private, and a result is as public as any other file
     try:
         with _named(target, temporary):
             yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # mkstemp makes it private, a result is as public as any other file
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

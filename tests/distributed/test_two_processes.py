@@ -125,6 +125,9 @@ def train(folder: Path, *, several: bool) -> dict[str, Any]:
     )
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: draws.append(torch.rand(()).item()))
     trainer.run()
+    loss = trainer.loss_function
+    GlobalBatchLoss()(trainer)  # as the start of another run does
+    assert trainer.loss_function is loss
     return {"losses": losses, "weights": network.heads[0].weight.tolist(), "draws": draws}
 
 

@@ -130,6 +130,8 @@ def test_detection_closed_forms():
     half = detection_metrics([1, 1], [1, 1])
     assert half["auroc"] == 0.5
     assert half["fpr_at_95"] == 1
+    ties = detection_metrics(np.arange(100), np.arange(100))  # a straight line from corner to corner
+    assert (ties["auroc"], ties["fpr_at_95"]) == (0.5, 0.95)
     with pytest.raises(InputError, match="one side"):
         detection_metrics([], [1])
 
@@ -138,3 +140,13 @@ def test_detection_closed_forms():
 def test_impossible_features_are_refused(features):
     with pytest.raises(InputError, match="features"):
         Mahalanobis.fit(features, [0, 1, 2, 3] if len(features) == 4 else [0, 1, 2])
+
+
+def test_images_that_are_all_alike_are_refused_and_repeated_ones_are_not():
+    with pytest.raises(InputError, match="do not differ within any class"):
+        Mahalanobis.fit(np.repeat(np.eye(4)[:2], 5, axis=0), np.repeat([0, 1], 5))
+    several = np.random.default_rng(0).normal(size=(6, 8))
+    model = Mahalanobis.fit(np.repeat(several, 4, axis=0), np.repeat([0, 1], 12), components=20)
+    assert model.variances.min() >= model.noise > 0
+    assert np.isfinite(model.score(several)).all()
+    assert model.score(several).max() < 2 < model.score(-several).min()

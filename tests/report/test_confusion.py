@@ -2,8 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
+from matplotlib.text import Text
 
+from fetal_monai.metrics.bootstrap import Interval, Intervals
 from fetal_monai.report import confusion_figure, write_figure
+from fetal_monai.report.curves import interval_figure
+from fetal_monai.report.samples import samples_figure
 
 NAMES = [
     "Femur", "Head (PPP, Tectum)", "Head (Cerebellum)", "Head (Sagittal)", "Other", "Stomach", "Bladder (CDC)",
@@ -38,6 +43,19 @@ def test_sixteen_long_names_neither_overlap_nor_leave_the_picture(tmp_path):
     widest = max(text.get_window_extent(renderer).width for text in axes.texts)
     assert widest < abs(cell[1, 0] - cell[0, 0])
     assert (tmp_path / "confusion_matrix.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", [r"a $\foo$", "for $5 or $6", r"\$x$"])
+def test_a_name_is_no_formula(tmp_path, name):
+    figures = {
+        "confusion": confusion_figure([[1, 0], [1, 2]], [name, "b"]),
+        "samples": samples_figure([np.zeros((8, 8, 3), np.uint8)] * 2, [(name, "b", 0.8), ("b", name, 0.8)]),
+        "intervals": interval_figure(Intervals({}, {"f1": {name: Interval(0.5, 0.4, 0.6)}}, None, 1, 0.95), "f1", "F1"),
+    }
+    for kind, figure in figures.items():
+        write_figure(figure, tmp_path / f"{kind}.png")
+        texts = [text.get_text() for text in figure.findobj(Text) if "b" not in text.get_text()]
+        assert not any(is_math_text(text) for text in texts)
 
 
 def test_a_matrix_of_another_size_is_refused():

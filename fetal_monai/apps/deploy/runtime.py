@@ -36,5 +36,5 @@ def prepare_runtime(log_level: str = "OFF") -> None:
         importlib.import_module("holoscan.core")
         importlib.import_module("monai.deploy")
     except (ImportError, OSError, RuntimeError) as error:  # pathfinder's own error is a RuntimeError
-        cause = str(error).strip().splitlines()[0]
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FetalMonaiError(f"MONAI Deploy does not load ({cause}); {REMEDY}") from error

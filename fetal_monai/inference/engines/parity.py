@@ -57,8 +57,9 @@ class Parity:
 
     def within(self, limits: Limits) -> bool:
         """Whether it keeps to limits; never where something is not a number."""
-        close = limits.relative is None or max(self.logits, self.features) <= limits.relative
-        return close and not math.isnan(self.logits) and self.agreement >= limits.agreement
+        differences = (self.logits, self.features)
+        close = limits.relative is None or all(difference <= limits.relative for difference in differences)
+        return close and not any(map(math.isnan, differences)) and self.agreement >= limits.agreement
 
 
 def compare(engine: Engine, reference: Engine, batches: Iterable[Sequence[torch.Tensor]]) -> Parity:
