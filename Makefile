@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-demo: install ## Synthetic DICOM -> training -> evaluation, in about five minutes on two cores
+demo: install ## Synthetic DICOM -> training -> evaluation, five to ten minutes on two cores
 	$(BIN)/fetal-monai phantom $(DEMO)/data --overwrite
 	$(RUN) training --config_file "['$(DEMO_CONFIGS)']" $(DEMO_FOLDERS) --overwrite True
 	$(RUN) evaluating --config_file "['$(DEMO_CONFIGS)','bundle/configs/evaluate.yaml']" $(DEMO_FOLDERS)

@@ -107,6 +107,11 @@ def train_on_all(data: Path, folder: Path, seed: int, threads: int) -> None:
     done.write_text(json.dumps(round(time.monotonic() - started)))
 
 
+def without_title(page: str) -> str:
+    """A page as part of another, which has a title of its own."""
+    return page.partition("\n\n")[2] if page.startswith("# ") else page
+
+
 def main() -> None:
     """Train what is missing, fit, and write the release."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -149,7 +154,7 @@ def main() -> None:
         outlier_threshold(scores),
     )
     decisions.write(model_dir, hashlib.sha256((model_dir / WEIGHTS_FILE).read_bytes()).hexdigest())
-    write_release(model_dir, arguments.out, version=arguments.version, card=arguments.card.read_text())
+    write_release(model_dir, arguments.out, version=arguments.version, card=without_title(arguments.card.read_text()))
     print(f"{arguments.out}: trained on {len(images)} images; decisions from {len(judged)} held-out ones")
 
 

@@ -93,6 +93,7 @@ def plan_fetal_planes_db(source: Source, patient_pattern: str | None = None) -> 
         tuple(left_out),
         published_as="FETAL_PLANES_DB",
         licence="FETAL_PLANES_DB, CC BY 4.0, https://zenodo.org/records/3904280; cite Burgos-Artizzu et al., 2020",
+        cropped=True,
     )
 
 

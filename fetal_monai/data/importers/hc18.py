@@ -57,4 +57,5 @@ def plan_hc18(source: Source, patient_pattern: str | None = None) -> Plan:
         left_out=tuple(left_out),
         published_as="HC18",
         licence="HC18, CC BY 4.0, https://zenodo.org/records/1327317; cite van den Heuvel et al., 2018",
+        cropped=True,
     )

@@ -212,9 +212,10 @@ def _check_name(picture: Path) -> None:
 
 def _write_lists(out: Path, plan: Plan, rows: Sequence[Row], failures: Iterable[tuple[str, str]]) -> None:
     """Write what belongs to the images, the annotations last: where they are, the import is complete."""
-    classes = yaml.safe_dump({"class_names": list(plan.class_names)}, allow_unicode=True, sort_keys=False)
+    content = {"class_names": list(plan.class_names), **({"banner_fraction": 0.0} if plan.cropped else {})}
+    classes = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
     with atomic_path(out / CLASSES) as temporary:
-        temporary.write_text(f"# The classes of {ANNOTATIONS}: give this file after train.yaml.\n{classes}", "utf-8")
+        temporary.write_text(f"# The classes of {ANNOTATIONS}: give this file after the others.\n{classes}", "utf-8")
     lines = [{"source": name, "reason": reason} for name, reason in (*failures, *plan.left_out)]
     if lines:
         _write_csv(out / NOT_IMPORTED, lines)

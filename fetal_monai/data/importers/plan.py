@@ -45,6 +45,7 @@ class Plan:
         notes: what a person should know, a sentence each.
         published_as: the public data set that it is, which came without the patients' identities; else empty.
         licence: of the public data set, with where it is published.
+        cropped: whether its images were cropped to the picture before publication: no banner is left to mask.
     """
 
     class_names: tuple[str, ...]
@@ -54,6 +55,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     published_as: str = ""
     licence: str = ""
+    cropped: bool = False
 
     def fingerprint(self) -> str:
         """Tell this plan from any other: the same source and settings give the same one.

@@ -44,6 +44,11 @@ def imported(archive, tmp_path_factory):
     return out
 
 
+def test_cropped_pictures_have_no_banner_to_mask(imported, root):
+    ours = yaml.safe_load((root / "bundle/configs/datasets/fetal_planes.yaml").read_text())
+    assert yaml.safe_load((imported / "classes.yaml").read_text())["banner_fraction"] == ours["banner_fraction"] == 0
+
+
 def test_the_import_loads_and_holds_the_pixels_of_the_source(archive, imported):
     names = yaml.safe_load((imported / "classes.yaml").read_text())["class_names"]
     items = load_datalists(imported / "annotations.csv", imported, names, splits=("train", "val", "test"))
