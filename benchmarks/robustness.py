@@ -33,7 +33,7 @@ Picture = NDArray[np.uint8]
 Change = Callable[[Picture, np.random.RandomState], Picture]
 SCREEN = (852, 1136)
 BANNER = 68  # rows
-SHARES = (0.9, 0.7)  # of the screen's width
+SHARES = (0.8, 0.6)  # of the screen's width
 
 
 def jpeg(quality: int) -> Change:
