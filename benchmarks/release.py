@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 from accuracy import DATASET, RECIPES, Run, bundle_command, execute, fold_parts, side_by_side
+from monai.transforms import Compose
 from numpy.typing import NDArray
 
 from fetal_monai.data import load_datalists
-from fetal_monai.inference.views import loaded_image, prepare
+from fetal_monai.dicom import FrameRef, open_image
+from fetal_monai.inference.views import Views, loaded_image, metadata_for, prepare
 from fetal_monai.metrics.conformal import fit_conformal_sets
 from fetal_monai.metrics.ood import Mahalanobis, outlier_threshold
 from fetal_monai.metrics.prediction_table import Predictions
@@ -35,7 +37,6 @@ from fetal_monai.model.calibration import fit_calibration
 from fetal_monai.model.decisions import Decisions
 from fetal_monai.model.folder import WEIGHTS_FILE, load_model
 from fetal_monai.model.release_writer import write_release
-from fetal_monai.report.pictures import read_frame
 
 FOLDS = 4
 BATCH = 8
@@ -52,14 +53,18 @@ def look(model_dir: Path, items: Items) -> tuple[NDArray[np.float64], NDArray[np
     network.to(memory_format=torch.channels_last)  # half of the time on a CPU
     features = []
     for start in range(0, len(items), BATCH):
-        views = [
-            prepare(preprocessing, loaded_image(torch.from_numpy(read_frame(item["image"]).transpose(2, 0, 1).copy())))
-            for item in items[start : start + BATCH]
-        ]
+        views = [views_of(item["image"], preprocessing) for item in items[start : start + BATCH]]
         given = [torch.stack([view[name] for view in views]) for name in ("image", "image_shallow") if name in views[0]]
         features.append(network.forward_features(*given))  # type: ignore[operator]
     stacked = torch.cat(features)
     return network.head(stacked).double().softmax(1).numpy(), stacked.double().numpy()  # type: ignore[operator]
+
+
+def views_of(reference: FrameRef, preprocessing: Compose) -> Views:
+    """What the network sees of a frame, as `Predictor` shows it: regions that its file declares count."""
+    with open_image(reference.path) as instance:
+        pixels, meta = instance.frame(reference.frame), instance.metadata(reference.frame)
+    return prepare(preprocessing, loaded_image(torch.from_numpy(pixels), metadata_for(preprocessing, meta)))
 
 
 def labels_of(items: Items) -> NDArray[np.int64]:

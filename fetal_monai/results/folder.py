@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib import resources
 from os import PathLike
@@ -174,8 +174,10 @@ def check_replaceable(out: str | PathLike[str], *, overwrite: bool) -> None:
 
 
 def _strangers(root: Path, entries: Iterable[Path]) -> Iterator[Path]:
-    """What no earlier call has written: a folder `studies` may be anybody's."""
+    """What no earlier call has written: a folder `studies` may be anybody's. Hidden files are the system's own."""
     for path in entries:
+        if path.name.startswith(".") and path.is_file():
+            continue
         names = _OUR_FOLDERS if path.is_dir() else _OUR_FILES
         if path.is_symlink() or not names.fullmatch(path.relative_to(root).as_posix()):
             yield path
@@ -230,7 +232,11 @@ def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iter
             _move(fresh, path, temporary / "old")
     except OSError as error:
         cause = error.strerror or str(error)
-        raise InputError(path, [f"cannot be written: {cause}; make room for it or name another folder"]) from error
+        problem = f"cannot be written: {cause}; make room for it or name another folder"
+        if temporary is not None and any((temporary / "old").glob("*")):
+            problem += f"; earlier results that could not be put back lie in {temporary / 'old'}"
+            temporary = None
+        raise InputError(path, [problem]) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -250,5 +256,6 @@ def _move(fresh: Path, out: Path, old: Path) -> None:
                 done.append((source, target))
     except OSError:
         for source, target in reversed(done):
-            target.rename(source)
+            with suppress(OSError):  # what stays is told
+                target.rename(source)
         raise

@@ -72,7 +72,7 @@ def list_parts(inputs: Iterable[str | PathLike[str]], done: NDArray[np.uint64]) 
     """
     paths = dict.fromkeys(Path(item) for item in inputs)
     folders = {path for path in paths if path.is_dir()}
-    outer = [path for path in paths if path in folders and folders.isdisjoint(path.parents)]
+    outer = [path for path in paths if path in folders and not _is_listed_with(path, folders)]
     named = {str(path): None for path in paths if path not in folders}
     found = (file for path in outer for file, _ in list_files(path) if file not in named)
     size, count = FIRST_PART, 0
@@ -88,6 +88,12 @@ def list_parts(inputs: Iterable[str | PathLike[str]], done: NDArray[np.uint64]) 
                 size = min(LARGEST_PART, FIRST_PART * 2 ** (count // _SAME_SIZE))
         if files:
             yield _part(files, is_named)
+
+
+def _is_listed_with(path: Path, folders: set[Path]) -> bool:
+    """Whether a folder is looked through with one above it, which passes over hidden ones."""
+    above = [parent for parent in path.parents if parent in folders]
+    return any(not any(part.startswith(".") for part in path.relative_to(parent).parts) for parent in above)
 
 
 def _part(files: Sequence[str], is_named: bool) -> Part:

@@ -72,6 +72,12 @@ def test_what_somebody_has_put_among_them_is_not(results, name):
     assert content(results).keys() == before.keys() - {name}
 
 
+def test_what_systems_leave_in_folders_is_no_obstacle(results):
+    for name in (".DS_Store", "studies/.DS_Store", "studies/1/.nfs000001"):
+        (results / name).touch()
+    check_replaceable(results, overwrite=True)
+
+
 @pytest.mark.parametrize("name", ["report.html", "studies.csv", "predictions.json"])
 def test_a_file_of_such_a_name_is_not_enough(tmp_path, name):
     (tmp_path / name).write_text('{"format": 1}')
@@ -111,3 +117,22 @@ def test_where_the_disk_refuses_one_all_stay(results, monkeypatch, name):
     with pytest.raises(InputError, match="cannot be written: Permission denied"):
         replace(results)
     assert content(results) == before
+
+
+def test_what_cannot_be_put_back_is_kept_and_told(results, monkeypatch):
+    before = content(results)
+    rename, steps = Path.rename, []
+
+    def failing(path, target):  # a mount that goes away for a while, amid the first step and the next
+        steps.append(path)
+        if len(steps) in (4, 5):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(InputError, match="earlier results that could not be put back lie in") as told:
+        replace(results)
+    (kept,) = results.glob(".predict-*/old")
+    assert str(kept) in str(told.value)
+    left = {name: raw for name, raw in content(results).items() if not name.startswith(".predict-")}
+    assert {**content(kept), **left} == before

@@ -64,6 +64,10 @@ def test_a_file_that_is_in_two_inputs_counts_once(tree):
     files = [file for part in list_parts(inputs, NOTHING) for file in part.files]
     assert files[0] == one
     assert sorted(files) == sorted(names)
+    hidden = [file for part in list_parts([folder, folder / ".folder"], NOTHING) for file in part.files]
+    assert sorted(hidden) == sorted([*names, str(folder / ".folder/a.dcm")]), (
+        "named, though the outer one passes over it"
+    )
 
 
 def test_what_is_done_is_left_out_and_what_is_named_comes_first(tree, tmp_path):

@@ -35,6 +35,12 @@ def test_a_file_appears_whole_with_ordinary_rights(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["a.csv"]
 
 
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_folder_is_no_file(name):
+    with pytest.raises(OSError, match=r"busy|directory|exists"), atomic_path(name):
+        pass
+
+
 def _write_half(target: Path) -> None:
     with atomic_path(target) as temporary:
         temporary.write_text("half")
