@@ -113,6 +113,22 @@ def find_user_error(error: BaseException) -> FetalMonaiError | None:
     return None
 
 
+def first_line(error: BaseException) -> str:
+    r"""Give what an error of somebody else's says, as far as it fits into a message of ours.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        The first line; of an error without words its kind.
+
+    Example:
+        >>> first_line(ValueError("no such key\nat line 3")), first_line(MemoryError())
+        ('no such key', 'MemoryError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
     current: BaseException | None = error
     while current is not None:

@@ -16,7 +16,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 
-from fetal_monai.errors import InputError
+from fetal_monai.errors import InputError, first_line
 from fetal_monai.handlers.started_with import EPOCH_LENGTH, describe_start, guess_start
 from fetal_monai.model.released_model import is_released
 from fetal_monai.utils.tensor_files import save_tensors
@@ -113,8 +113,9 @@ class TrainingCheckpoint:
             if not problems:
                 self._restore(checkpoint)
         except Exception as error:
-            cause = (str(error) or type(error).__name__).splitlines()[0]
-            problem = f"this checkpoint does not fit the training ({cause}); use the configuration that wrote it"
+            problem = (
+                f"this checkpoint does not fit the training ({first_line(error)}); use the configuration that wrote it"
+            )
             raise InputError(self.path, [problem]) from error
         if problems:
             raise InputError(self.path, problems)

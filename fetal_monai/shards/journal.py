@@ -21,8 +21,15 @@ def withdraw_attempts(folder: Path) -> None:
         folder: of the journals; it may be missing.
     """
     for path in folder.glob("*"):
-        text = path.read_text(encoding="ascii")
-        os.truncate(path, max(text.rfind(_BEGIN), 0))
+        _withdraw(path)
+
+
+def _withdraw(path: Path) -> None:
+    before = path.read_text(encoding="ascii").rfind(_BEGIN)
+    if before > 0:
+        os.truncate(path, before)
+    else:
+        path.unlink()
 
 
 class Journal:
@@ -50,7 +57,6 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._before = path.stat().st_size if path.exists() else 0
         text = path.read_text(encoding="ascii") if path.exists() else ""
         attempts = [attempt.split() for attempt in text.split(_BEGIN)[1:]]
         last = [int(numbers[-1]) for numbers in attempts if numbers and numbers[-1] != _NONE]
@@ -74,10 +80,7 @@ class Journal:
 
     def withdraw(self) -> None:
         """Take the attempt back: it ended by a full disk or an interrupt, and no worker has died."""
-        if self._before:
-            os.truncate(self._path, self._before)
-        else:
-            self.close()
+        _withdraw(self._path)
 
     def close(self) -> None:
         """The part is done."""

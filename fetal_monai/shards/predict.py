@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fetal_monai.errors import FetalMonaiError, InputError, find_user_error
+from fetal_monai.errors import FetalMonaiError, InputError, find_user_error, first_line
 from fetal_monai.inference.predictor import Predictor
 from fetal_monai.results.folder import to_json
 from fetal_monai.shards.journal import JOURNALS, withdraw_attempts
@@ -189,7 +189,7 @@ def _cluster() -> Iterator[Any]:
         try:
             ray.init(logging_level="ERROR", log_to_driver=False, **alone)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            reason = first_line(error)[:200]
             raise FetalMonaiError(f"Ray does not start: {reason}; look at RAY_ADDRESS, or leave it unset") from error
     context = ray.data.DataContext.get_current()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is told in one message, by `_gather`

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fetal_monai.errors import InputError
+from fetal_monai.errors import InputError, first_line
 from fetal_monai.inference.prediction import Prediction
 from fetal_monai.shards.journal import JOURNALS
 from fetal_monai.shards.listing import digest, source_of
@@ -174,8 +174,7 @@ def _read(path: Path, columns: list[str]) -> Any:
     try:
         return package("pyarrow.parquet").read_table(path, columns=columns)
     except (OSError, arrow.ArrowException, KeyError) as error:
-        cause = (str(error) or type(error).__name__).splitlines()[0][:100]
-        problem = f"cannot be read ({cause}); delete it, and its files are done again"
+        problem = f"cannot be read ({first_line(error)[:100]}); delete it, and its files are done again"
         raise InputError(path, [problem]) from None
 
 

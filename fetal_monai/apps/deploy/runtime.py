@@ -7,7 +7,7 @@ import importlib.util
 import os
 import warnings
 
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.errors import FetalMonaiError, first_line
 
 REMEDY = 'in an environment of its own, run: pip install "fetal_monai[deploy]" (Linux, Python 3.10 to 3.13)'
 
@@ -36,5 +36,4 @@ def prepare_runtime(log_level: str = "OFF") -> None:
         importlib.import_module("holoscan.core")
         importlib.import_module("monai.deploy")
     except (ImportError, OSError, RuntimeError) as error:  # pathfinder's own error is a RuntimeError
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FetalMonaiError(f"MONAI Deploy does not load ({cause}); {REMEDY}") from error
+        raise FetalMonaiError(f"MONAI Deploy does not load ({first_line(error)}); {REMEDY}") from error
