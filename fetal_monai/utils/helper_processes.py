@@ -81,7 +81,8 @@ class HelperProcesses(Closing):
             function: what a helper calls with a part: of a module, and everything it takes and gives can be pickled.
             parts: of the work.
             here: what this process calls with a part, in this thread.
-            meanwhile: called now and then while this process waits for the last helpers.
+            meanwhile: called now and then while this process waits for the last helpers, and once when all is done, so
+                that it sees the last of what they told.
 
         Returns:
             What came of each part, in their order.
@@ -110,6 +111,7 @@ class HelperProcesses(Closing):
                     results[number] = here(part)
                 for served in serving:
                     served.result()
+                meanwhile()
             except BaseException:
                 waiting.clear()
                 self.close()  # or the threads would wait for what nobody wants any more

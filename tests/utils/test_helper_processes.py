@@ -65,6 +65,13 @@ def test_all_take_part_and_results_are_in_order(pair, caplog):
     assert not caplog.records
 
 
+def test_the_last_look_sees_all_that_was_told(pair):
+    looks = []
+    for parts in range(1, 40):  # a helper is the last in some of them
+        results = pair.share(shared_work.square, range(parts), here, meanwhile=lambda: looks.append(pair.told))
+        assert looks[-1] == sum(pid != os.getpid() for _, pid in results)
+
+
 def test_what_killed_helpers_leave_is_done_here(pair, caplog):
     results = pair.share(shared_work.die_of, range(20), here)
     assert results == [(number**2, os.getpid()) for number in range(20)]
