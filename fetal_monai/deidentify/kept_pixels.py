@@ -13,6 +13,7 @@ from fetal_monai.dicom.regions import Region
 BANNER_FRACTION = 68 / 852
 """Share of the height that the banner takes where no regions leave it out, as `transforms.banner` has it."""
 
+_Box = tuple[int, int, int, int]  # top, bottom, left, right
 _MOST = 0.95  # regions that cover more of the frame than this do not tell where the text is
 
 
@@ -22,7 +23,8 @@ class KeptPixels:
 
     Args:
         mask: (rows, columns) bool, True where pixels stay as they are.
-        declared: whether the file's own regions say so, and leave the banner out; else nobody has looked where text is.
+        declared: whether the file's own regions say so, and leave the banner and graphics out; else nobody has looked where
+            text is.
     """
 
     mask: NDArray[np.bool_]
@@ -33,7 +35,8 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
     """Find what stays of the frames of a file.
 
     Args:
-        regions: that the file declares. Graphics are not kept: their content is drawn, text included.
+        regions: that the file declares. Graphics are not kept, within another region neither: their content is drawn, text
+            included. Where they reach across the border of one, the picture stays, and nothing is claimed.
         rows: of a frame.
         columns: of a frame.
         banner: share of the height to blank at the top where no regions are declared, or where they cover the screen
@@ -50,16 +53,29 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
                [0, 0, 0, 0, 0]])
     """
     mask = np.zeros((rows, columns), bool)
+    pictures, graphics = list[_Box](), list[_Box]()
     for region in regions:
         box = region.clipped(rows, columns)
-        if box is not None and region.kind != "graphics":
-            top, bottom, left, right = box
-            mask[top:bottom, left:right] = True
+        if box is not None:
+            (graphics if region.kind == "graphics" else pictures).append(box)
+    for top, bottom, left, right in pictures:
+        mask[top:bottom, left:right] = True
+    unclear = False  # which of two regions that share pixels shows in them
+    for drawn in graphics:
+        top, bottom, left, right = drawn
+        if any(_encloses(picture, drawn) for picture in pictures):
+            mask[top:bottom, left:right] = False
+        elif mask[top:bottom, left:right].any():
+            unclear = True
     in_banner = slice(round(banner * rows))
     declared = 0 < mask.mean() <= _MOST
-    if declared and not mask[in_banner].any():
+    if declared and not unclear and not mask[in_banner].any():
         return KeptPixels(mask, declared=True)
     if not declared:
         mask[:] = True
     mask[in_banner] = False
     return KeptPixels(mask, declared=False)
+
+
+def _encloses(outer: _Box, inner: _Box) -> bool:
+    return outer[0] <= inner[0] and outer[1] >= inner[1] and outer[2] <= inner[2] and outer[3] >= inner[3]
