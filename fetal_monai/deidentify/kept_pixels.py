@@ -23,8 +23,8 @@ class KeptPixels:
 
     Args:
         mask: (rows, columns) bool, True where pixels stay as they are.
-        declared: whether the file's own regions say so, and leave the banner and graphics out; else nobody has looked where
-            text is.
+        declared: whether the file's own regions say so, and leave the banner and graphics out; else nobody has looked
+            where text is.
     """
 
     mask: NDArray[np.bool_]
@@ -35,8 +35,8 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
     """Find what stays of the frames of a file.
 
     Args:
-        regions: that the file declares. Graphics are not kept, within another region neither: their content is drawn, text
-            included. Where they reach across the border of one, the picture stays, and nothing is claimed.
+        regions: that the file declares. Graphics are not kept, within another region neither: their content is drawn,
+            text included. Where they reach across the border of one, the picture stays, and nothing is claimed.
         rows: of a frame.
         columns: of a frame.
         banner: share of the height to blank at the top where no regions are declared, or where they cover the screen

@@ -192,7 +192,7 @@ def test_regions_that_cover_the_screen_or_are_drawn_tell_nothing():
 def test_graphics_within_a_picture_are_blanked(kit, tmp_path, clean, graphics_first, jpeg):
     frames = kit.screens(2)
     drawn = slice(56, 72), slice(80, 112)
-    frames[:, *drawn] = 255  # a body mark, say, with a name under it
+    frames[(slice(None), *drawn)] = 255  # a body mark, say, with a name under it
     jpegs = [simplejpeg.encode_jpeg(frame, 90, "RGB", "444") for frame in frames] if jpeg else None
     regions = [kit.region(), kit.region(*drawn, RegionSpatialFormat=5)]
     data = kit.dataset(frames, jpegs=jpegs, regions=regions[::-1] if graphics_first else regions)
