@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from monai.bundle import ConfigParser
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from deploying import ENVIRONMENT, SDK
 from fetal_monai.model.description import describe_model
 from fetal_monai.model.facts import write_facts
 from fetal_monai.utils.files import atomic_path
@@ -191,3 +193,52 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list
     with process([program, str(config)], log) as child:
         wait_for(child, log, answers)
         yield store
+
+
+@pytest.fixture(scope="session")
+def deploy_python(root: Path) -> str:
+    """An interpreter that has the SDK: this one, or that of `make deploy`."""
+    if any(found.name == SDK for found in importlib.metadata.distributions(name=SDK)):
+        return sys.executable
+    python = root / ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"{SDK} is not installed; `make deploy` installs it")
+    return str(python)
+
+
+def _as_raw_data(source: Path, target: Path) -> None:
+    """An instance of an ultrasound series that is no image, as scanners send along."""
+    data = dcmread(source)
+    for keyword in ("PixelData", "Rows", "Columns", "NumberOfFrames"):
+        if keyword in data:
+            del data[keyword]
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+    data.save_as(target)
+
+
+@pytest.fixture(scope="session")
+def studies(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """Two patients' stills and clips among what else lies on a disc; and the files that can be read, in order."""
+    folder = tmp_path_factory.mktemp("deploy_studies")
+    labels = pd.read_csv(phantom / "annotations.csv", dtype={"SOPInstanceUID": str})
+    files = labels.assign(path=[phantom / "dicom" / f"{uid}.dcm" for uid in labels["SOPInstanceUID"]])
+    clips = files[files["frame"] != -1].groupby("patient_id").head(1)[:2]
+    readable = []
+    for patient, clip in zip(clips["patient_id"], clips["path"], strict=True):
+        stills = files[(files["patient_id"] == patient) & (files["frame"] == -1)]["path"].tolist()
+        below = folder / "DISC" / patient
+        below.mkdir(parents=True)
+        for number, path in enumerate([clip, *stills[:2]]):
+            data = dcmread(path)
+            data.ImagePositionPatient = [0, 0, 0]  # all at one place, where the SDK's own loader keeps one
+            data.save_as(below / f"IM{number:04}")
+            readable.append(below / f"IM{number:04}")
+    whole = stills[2].read_bytes()
+    (folder / "cut in its header.dcm").write_bytes(whole[:300])
+    (folder / "cut in its pixels.dcm").write_bytes(whole[: len(whole) * 2 // 3])
+    _as_raw_data(stills[0], folder / "raw")
+    shutil.copy(readable[0], folder / "z_again")  # of an instance that was there before
+    shutil.copy(get_testdata_file("CT_small.dcm"), folder / "ct.dcm")
+    (folder / "README.txt").write_text("no image")
+    return folder, readable

@@ -13,9 +13,6 @@ from fetal_monai.apps.deploy import __main__ as command
 from fetal_monai.apps.deploy import runtime
 from fetal_monai.errors import FetalMonaiError, InputError
 
-SDK = "monai-deploy-app-sdk"
-ENVIRONMENT = ".venv-deploy"
-
 
 def test_without_the_sdk_the_message_says_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

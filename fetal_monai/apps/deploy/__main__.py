@@ -99,7 +99,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path | None, log_
         FetalPlanesApp(input_folder=input_folder, output_folder=staging, predictor=predictor).run()
     content = json.loads((output_folder / JSON_FILE).read_text(encoding="utf-8"))
     images, failures = content["images"], content["failures"]
-    reports = len(list((output_folder / REPORTS_FOLDER).iterdir()))
+    reports = len(list((output_folder / REPORTS_FOLDER).glob("*")))  # where none can be made, there is no folder
     sys.stdout.write(f"{output_folder}: {len(images)} images in {reports} structured reports\n")
     if failures:
         sys.stderr.write(f"{len(failures)} images could not be read (all are in {JSON_FILE}):\n")
