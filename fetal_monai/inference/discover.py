@@ -79,7 +79,7 @@ class _Search:
         self._images: dict[str, list[FrameRef]] = {}
         self.failures: list[ReadFailure] = []
         self.passed_over: dict[str, str] = {}
-        self._paths: set[Path] = set()
+        self._paths: set[str] = set()
         self._uids: dict[str, str] = {}
 
     @property
@@ -111,7 +111,7 @@ class _Search:
                 self._sort_in(name, judge(name, reason))
 
     def _is_new(self, path: Path) -> bool:
-        resolved = path.resolve()
+        resolved = os.path.realpath(path)  # unlike Path.resolve, it does not mind a link to itself
         new = resolved not in self._paths
         self._paths.add(resolved)
         return new

@@ -95,7 +95,8 @@ def group_studies(found: FoundImages) -> tuple[list[StudyFiles], list[ReadFailur
 
 
 def _folder(path: str) -> str:
-    return os.path.dirname(os.path.realpath(path))  # noqa: PTH120  # Path objects are slow, and archives are large
+    # Where it was found, not where a link in it points: each may have a folder of its own in a store of files.
+    return os.path.realpath(os.path.dirname(path))  # noqa: PTH120  # Path objects are slow, and archives are large
 
 
 def _beside(gathered: Iterable[_Gathered], passed_over: Mapping[str, str]) -> dict[str, dict[str, str]]:

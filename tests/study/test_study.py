@@ -55,6 +55,20 @@ def test_pictures_and_dicom_without_a_study_go_by_their_folder(tmp_path):
     ]
 
 
+def test_links_belong_to_the_folder_that_they_are_in(tmp_path):
+    (tmp_path / "study").mkdir()
+    for number in range(3):  # as git-annex and DVC keep files: each in a folder of its own elsewhere
+        stored = tmp_path / f"store/{number}/file.png"
+        stored.parent.mkdir(parents=True)
+        cv2.imwrite(str(stored), textured(1)[0])
+        (tmp_path / f"study/{number}.png").symlink_to(stored)
+    (tmp_path / "study/loop.png").symlink_to("loop.png")
+    found = find_images([tmp_path / "study"])
+    (study,), _ = group_studies(found)
+    assert (study.name, len(study.stills)) == ("study", 3)
+    assert [failure.source for failure in found.failures] == [str(tmp_path / "study/loop.png")]
+
+
 def test_what_lies_beside_several_studies_belongs_to_none(tmp_path):
     still(tmp_path / "a/1.dcm", StudyInstanceUID="1.1")
     still(tmp_path / "a/2.dcm", StudyInstanceUID="1.2")
