@@ -17,6 +17,9 @@ _REMEDIES = {  # of what a disk refuses
     errno.EFBIG: "give a folder on another disk, or lift the limit on the size of files",
     errno.EROFS: "give a folder that can be written to",
     errno.EACCES: "give a file or folder that you have the right to use",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "a part of this path is a file; check the path",
+    errno.ENAMETOOLONG: "give a shorter name",
 }
 _IN_TEXT = re.compile(r"^fetal_monai\.errors\.\w+: (.+(?:\n  .+)*)", re.MULTILINE)
 

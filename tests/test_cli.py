@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import fetal_monai
 from fetal_monai.cli import app
+from rights import without_rights
 
 
 def test_help_needs_neither_torch_nor_monai():
@@ -48,3 +49,24 @@ def test_a_users_mistake_is_one_message_and_exit_code_1(tmp_path, arguments):
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["something"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "{locked}/images", "--out", "{folder}/out"],
+        ["predict", "{folder}", "--out", "{locked}/out"],
+        ["deidentify", "{locked}/images", "{folder}/out"],
+    ],
+)
+def test_what_one_may_not_look_into_is_told(tmp_path, arguments):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    words = [part.format(folder=tmp_path, locked=locked) for part in arguments]
+    done = subprocess.run(
+        without_rights([sys.executable, "-m", "fetal_monai", *words]), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"Error: {locked}" in done.stderr
+    assert "Permission denied; give a file or folder that you have the right to use" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -59,6 +59,7 @@ def test_our_error_is_found_under_what_monai_and_the_loader_wrap_it_in(workers):
             PermissionError(errno.EACCES, "Permission denied", b"a"),
             "b'a': Permission denied; give a file or folder that",
         ),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "a"), "a: Is a directory; name a file"),
     ],
 )
 def test_what_the_disk_refuses_is_told_with_its_place(error, said):

@@ -26,7 +26,7 @@ from fetal_monai.cli.phantom import phantom
 from fetal_monai.cli.predict import predict
 from fetal_monai.cli.run import run
 from fetal_monai.cli.split import split
-from fetal_monai.errors import FetalMonaiError
+from fetal_monai.errors import FetalMonaiError, find_user_error
 
 
 class _Commands(TyperGroup):
@@ -38,8 +38,11 @@ class _Commands(TyperGroup):
                 stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, and is told all the same
         try:
             return super().invoke(ctx)
-        except FetalMonaiError as error:
-            typer.echo(f"Error: {error}", err=True)
+        except (FetalMonaiError, OSError) as error:
+            told = find_user_error(error)
+            if told is None:
+                raise
+            typer.echo(f"Error: {told}", err=True)
             raise typer.Exit(1) from error
 
 
