@@ -80,3 +80,19 @@ def integer(dataset: Dataset, keyword: str, default: int | None, low: int, high:
     if not low <= number <= high:
         raise Fault(f"{keyword} is {number}, outside of {low} to {high}")
     return number
+
+
+def frame_count(dataset: Dataset, high: int) -> int:
+    """Tell how many frames a file with pixels has.
+
+    Args:
+        dataset: the header.
+        high: the most that make sense.
+
+    Returns:
+        NumberOfFrames; 1 where it is absent, or 0, as some writers have it for stills.
+
+    Raises:
+        Fault: if it is no number, or outside of the bounds.
+    """
+    return max(1, integer(dataset, "NumberOfFrames", 1, 0, high))

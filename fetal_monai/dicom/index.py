@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fetal_monai.dicom.element_values import integer, text
+from fetal_monai.dicom.element_values import frame_count, integer, text
 from fetal_monai.dicom.folder_listing import ListedFiles, Stamp, Unreachable, list_files
 from fetal_monai.dicom.header import read_header
 from fetal_monai.dicom.index_cache import NoCache, open_cache
@@ -113,7 +113,7 @@ def index_file(path: str | PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
         return IndexEntry(
             path=name,
             sop_instance_uid=uid,
-            frames=integer(data, "NumberOfFrames", 1, 0, limits.max_frames) if pixels else 0,
+            frames=frame_count(data, limits.max_frames) if pixels else 0,
             modality=sys.intern(text(data, "Modality")),
             rows=integer(data, "Rows", 0, 0, 65535) if pixels else 0,
             columns=integer(data, "Columns", 0, 0, 65535) if pixels else 0,

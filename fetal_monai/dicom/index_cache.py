@@ -17,7 +17,7 @@ from fetal_monai.dicom.index_entry import IndexEntry
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _FIELDS = attrgetter("sop_instance_uid", "frames", "modality", "rows", "columns", "study")
 _CREATE = """
 CREATE TABLE IF NOT EXISTS entries (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fetal_monai.dicom.element_values import integer, text
+from fetal_monai.dicom.element_values import frame_count, integer, text
 from fetal_monai.dicom.header import Header
 from fetal_monai.dicom.limits import Fault, Limits
 
@@ -64,7 +64,7 @@ def pixel_layout(header: Header, limits: Limits) -> PixelLayout:
         raise Fault("the file has no pixel data", "leave it out: it is a report or a structure, not an image")
     rows = integer(dataset, "Rows", None, 1, 65535)
     columns = integer(dataset, "Columns", None, 1, 65535)
-    frames = integer(dataset, "NumberOfFrames", 1, 1, 2**31 - 1)
+    frames = frame_count(dataset, 2**31 - 1)
     samples = integer(dataset, "SamplesPerPixel", 1, 1, 4)
     bits = integer(dataset, "BitsAllocated", None, 1, 64)
     stored = integer(dataset, "BitsStored", bits, 1, 64)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fetal_monai.dicom import index, index_dicom
+from fetal_monai.dicom import index, index_dicom, read_frame
 from fetal_monai.errors import InputError
 from rights import without_rights
 
@@ -117,6 +117,13 @@ def test_a_file_without_pixels_has_no_frames(kit):
     found = index_dicom(kit.real("reportsi.dcm").parent)
     (report,) = [entry for entry in found.values() if entry.path.endswith("reportsi.dcm")]
     assert (report.modality, report.frames, report.rows) == ("SR", 0, 0)
+
+
+def test_no_frames_are_one_where_there_are_pixels(kit, tmp_path):
+    path = kit.write(tmp_path / "still.dcm", kit.frames(1), elements={"NumberOfFrames": 0})
+    (entry,) = index_dicom(tmp_path).values()
+    assert entry.frames == 1
+    assert np.array_equal(np.moveaxis(read_frame(path), 0, -1), kit.frames(1)[0])
 
 
 def test_a_folder_that_is_not_there(tmp_path):
