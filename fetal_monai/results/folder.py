@@ -208,7 +208,7 @@ def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iter
         The temporary folder.
 
     Raises:
-        InputError: as `check_replaceable`, or if the folder cannot be written to.
+        InputError: as `check_replaceable`, also of what came into the folder meanwhile; or if it cannot be written to.
 
     Example:
         >>> out = Path(tempfile.mkdtemp(), "out")
@@ -229,6 +229,11 @@ def results_folder(out: str | PathLike[str], *, overwrite: bool = False) -> Iter
         yield fresh
         made = False
         with interrupts_afterwards():
+            try:
+                check_replaceable(path, overwrite=overwrite)  # once more: such a call may take hours
+            except InputError as error:
+                temporary = None
+                raise InputError(path, [*error.problems, f"what was to go there lies in {fresh}"]) from None
             _move(fresh, path, temporary / "old")
     except OSError as error:
         cause = error.strerror or str(error)

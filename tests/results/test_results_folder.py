@@ -97,6 +97,21 @@ def test_a_folder_of_images_is_read_and_stays(model_dir, phantom, tmp_path):
     assert content(tmp_path) == {"studies/a.dcm": still.read_bytes()}
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_comes_there_meanwhile_stays(tmp_path, overwrite):
+    def slowly():
+        with results_folder(tmp_path, overwrite=overwrite) as folder:
+            (folder / "predictions.csv").write_text("of the slower run")
+            (tmp_path / "predictions.csv").write_text("somebody's")
+
+    with pytest.raises(InputError, match="what was to go there lies in") as told:
+        slowly()
+    (kept,) = tmp_path.glob(".predict-*/new")
+    assert str(kept) in str(told.value)
+    assert content(kept) == {"predictions.csv": b"of the slower run"}
+    assert (tmp_path / "predictions.csv").read_text() == "somebody's"
+
+
 def replace(results: Path) -> None:
     with results_folder(results, overwrite=True) as folder:
         for name in ("index.html", "predictions.csv"):
