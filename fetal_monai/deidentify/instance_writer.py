@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
 
 from fetal_monai.deidentify.header import Keep, deidentify_header
 from fetal_monai.deidentify.jpeg_worker import JpegWorker
@@ -27,6 +28,7 @@ from fetal_monai.utils.files import atomic_path
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _UNDEFINED = 0xFFFFFFFF
+_ONE_UID = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _LOSSY = {"4.50": "ISO_10918_1", "4.51": "ISO_10918_1", "4.81": "ISO_14495_1", "4.91": "ISO_15444_1"}
 
 
@@ -85,6 +87,8 @@ def write_deidentified(
         layout = instance.layout
         kept = kept_pixels(read_regions(instance.header.dataset), layout.rows, layout.columns, banner)
         data = _read_header(source)
+        if several := [keyword for keyword in _ONE_UID if isinstance(data.get(keyword), MultiValue)]:
+            raise Fault(f"{several[0]} has several values", "look where the file comes from")
         old_uid, old_syntax = str(data.get("SOPInstanceUID", "")), instance.header.transfer_syntax
         deidentify_header(data, pseudonyms, keep, pixels_cleaned=kept.declared)
         _say_lossy(data, old_syntax)

@@ -216,6 +216,16 @@ def test_a_value_that_cannot_be_understood_costs_only_itself(kit, tmp_path):
     assert not outcome.failures
 
 
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_name_of_two_uids_is_refused(kit, tmp_path, keyword):
+    kit.save(kit.dataset(kit.screens(1), **{keyword: ["1.2.5", "1.2.6"]}), tmp_path / "in/two.dcm")
+    kit.save(kit.dataset(kit.screens(1), SOPInstanceUID="1.2.3.5"), tmp_path / "in/one.dcm")
+    outcome = deidentify_folder(tmp_path / "in", tmp_path / "out")
+    assert [f"{keyword} has several values" in why for why in outcome.failures.values()] == [True]
+    assert [written.source for written in outcome.written] == [str(tmp_path / "in/one.dcm")]
+    assert [path.suffix for path in (tmp_path / "out/dicom").rglob("*") if path.is_file()] == [".dcm"]
+
+
 def test_what_cannot_be_read_back_is_not_handed_on(kit, tmp_path, monkeypatch):
     kit.save(kit.dataset(kit.screens(1)), tmp_path / "in" / "a.dcm")
 
