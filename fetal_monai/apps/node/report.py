@@ -71,9 +71,9 @@ def report_study(job: Job, predictor: Predictor, protocol: Protocol) -> list[Doc
     headers = read_headers(study.predictions)
     report = build_study_report(study, checklist, headers)
     selection = build_key_objects(study, checklist, headers)
-    identity = study.identity
-    model = (identity.weights_sha256, identity.preprocessing_sha256, identity.fetal_monai_version, protocol.title)
-    content = (*sorted(job.digests), *model)
+    # Whatever else is said of the same objects is another report: an archive keeps the first of two that share a UID.
+    decisions = replace(predictor.decisions, ood=None)  # its threshold tells it apart
+    content = (*sorted(job.digests), *map(repr, (study.identity, decisions, protocol)))
     folder = Path(job.folder)
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)

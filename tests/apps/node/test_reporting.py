@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from copy import copy
+from dataclasses import replace
 
 import pytest
 from pydicom import dcmread
@@ -14,6 +16,7 @@ from fetal_monai.apps.node.records import KEY_OBJECTS, Document
 from fetal_monai.apps.node.report import Job, report_study
 from fetal_monai.apps.node.worker import Worker
 from fetal_monai.inference.predictor import Predictor
+from fetal_monai.metrics.selective import Abstention
 from fetal_monai.study.protocol import load_protocol
 from node_peers import AET, archive, collected, drops_sockets, free_port, send_raw, start, state, still, storescu, until
 
@@ -138,13 +141,18 @@ def test_the_same_objects_have_the_same_report_and_others_another(predictor, tmp
     protocol = load_protocol("isuog_mid_trimester")
     files = [still(tmp_path / f"{k}.dcm", k) for k in range(2)]
 
-    def report(folder, digests, **more):
+    def report(folder, digests, *, by=predictor, protocol=protocol, **more):
         job = Job(tuple(map(str, files)), digests, str(tmp_path / folder / "reports" / "s"), **more)
-        return report_study(job, predictor, protocol)
+        return report_study(job, by, protocol)
 
     one, again, other = report("a", ("1", "2")), report("b", ("2", "1")), report("c", ("1", "3"))
     assert one == again
     assert not {made.uid for made in one} & {made.uid for made in other}
+    shorter = report("shorter", ("1", "2"), protocol=replace(protocol, items=protocol.items[1:]))
+    stricter = copy(predictor)
+    stricter.decisions = replace(predictor.decisions, abstention=Abstention(0.05, 0.9, 0.7, 0.8, 0.04))
+    uids = [{made.uid for made in found} for found in (one, shorter, report("stricter", ("1", "2"), by=stricter))]
+    assert len(set.union(*uids)) == sum(map(len, uids)), "of another checklist, or other thresholds"
     for made in one:
         data = dcmread(tmp_path / "a" / made.file)
         assert (data.SOPInstanceUID, data.file_meta.MediaStorageSOPInstanceUID) == (made.uid, made.uid)
