@@ -16,6 +16,7 @@ from fetal_monai.handlers.sharpness_aware import SharpnessAware
 from fetal_monai.handlers.soft_labels import SoftLabels
 from fetal_monai.handlers.tensorboard_figures import TensorBoardFigures
 from fetal_monai.handlers.training_checkpoint import TrainingCheckpoint
+from fetal_monai.handlers.validate_last_epoch import ValidateLastEpoch
 from fetal_monai.handlers.weight_average import WeightAverage
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "SoftLabels",
     "TensorBoardFigures",
     "TrainingCheckpoint",
+    "ValidateLastEpoch",
     "WeightAverage",
 ]

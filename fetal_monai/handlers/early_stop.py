@@ -32,8 +32,12 @@ class EarlyStop:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """End the training if it is time."""
+        """End the training if it is time; an epoch that was not validated tells nothing, and is in no model folder."""
         best: Any = self.evaluator.state
-        if best.best_metric_epoch > 0 and engine.state.epoch - best.best_metric_epoch >= self.patience:
+        if (
+            best.epoch == engine.state.epoch
+            and best.best_metric_epoch > 0
+            and engine.state.epoch - best.best_metric_epoch >= self.patience
+        ):
             logger.info("no improvement since epoch %d: training ends", best.best_metric_epoch)
             engine.terminate()

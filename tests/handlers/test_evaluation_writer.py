@@ -189,7 +189,7 @@ def _process(rank, folder):
     engine = evaluator(writer)
     sampler = torch.utils.data.distributed.DistributedSampler(engine.data_loader.dataset, 2, rank, shuffle=False)
     engine.data_loader = DataLoader(engine.data_loader.dataset, batch_size=2, sampler=sampler)
-    engine.state.dataloader = engine.data_loader
+    engine.state.epoch_length = len(engine.data_loader)
     engine.run()
     assert (writer.predictions is None) == (rank == 1)
     torch.distributed.destroy_process_group()

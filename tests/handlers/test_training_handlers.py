@@ -16,7 +16,7 @@ from monai.optimizers import WarmupCosineSchedule
 from monai.transforms import Compose, RandFlip
 
 from fetal_monai.errors import FetalMonaiError, InputError
-from fetal_monai.handlers import EarlyStop, ModelSaver, SeedEpochs, TrainingCheckpoint
+from fetal_monai.handlers import EarlyStop, ModelSaver, SeedEpochs, TrainingCheckpoint, ValidateLastEpoch
 from fetal_monai.model.facts import ModelFacts, read_facts
 from fetal_monai.model.released_model import RELEASED
 
@@ -87,6 +87,17 @@ def test_early_stop_counts_epochs_without_a_new_best(scores, stops_after):
     EarlyStop(validator, patience=2).attach(trainer)
     trainer.run([0], max_epochs=4)
     assert trainer.state.epoch == stops_after
+
+
+@pytest.mark.parametrize(("interval", "epochs", "stops_after"), [(3, 9, 6), (2, 9, 4), (3, 5, 5)])
+def test_early_stop_decides_where_it_was_validated(interval, epochs, stops_after):
+    validator = Validator([0.5] * 9)
+    trainer = Engine(_idle)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED(every=interval), lambda engine: validator.run(engine.state.epoch))
+    ValidateLastEpoch(validator, interval).attach(trainer)
+    EarlyStop(validator, patience=2).attach(trainer)
+    trainer.run([0], max_epochs=epochs)
+    assert trainer.state.epoch == validator.state.epoch == stops_after
 
 
 @pytest.mark.parametrize(("keep", "epoch", "score"), [("best", 2, 0.9), ("last", 3, 0.5)])
