@@ -136,14 +136,20 @@ def test_a_setting_that_no_configuration_has_is_refused(root, tmp_path):
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        (["--max_epochs", "0"], "--max_epochs is '0'; give 1 or more"),
-        (["--batch_size=-3"], "--batch_size is '-3'; give 1 or more"),
+        (["--max_epochs", "0"], "--max_epochs is '0'; give a whole number, 1 or more"),
+        (["--batch_size=-3"], "--batch_size is '-3'; give a whole number, 1 or more"),
+        (["--val_interval", "1.5"], "--val_interval is '1.5'; give a whole number, 1 or more"),
+        (["--num_workers", "-1"], "--num_workers is '-1'; give a whole number, 0 or more"),
+        (["--dropout", "2"], "--dropout is '2'; give a share, from 0 to 1"),
+        (["--overwrite", "false"], "--overwrite is 'false'; give True or False"),
+        (["--resume=no"], "--resume is 'no'; give True or False"),
+        (["--cache_dir", "null"], "--cache_dir is 'null'; give None for nothing"),
         (["--learning_rate", "abc"], "--learning_rate is 'abc'; give a number, such as 0.0005"),
         (["--num-workers=many"], "--num_workers is 'many'; give a number, such as 0"),
         (["--seed", "--overwrite", "True"], "--seed is '--overwrite'; give a number, such as 42"),
     ],
 )
-def test_a_word_in_place_of_a_number_is_refused(root, given, problem):
+def test_what_cannot_be_meant_is_refused(root, given, problem):
     configs = root / "bundle" / "configs"
     files = f"['{configs / 'train.yaml'}','{configs / 'networks/lite0.yaml'}']"
     with pytest.raises(InputError) as raised:
@@ -159,10 +165,11 @@ def test_a_word_in_place_of_a_number_is_refused(root, given, problem):
         (["networks/lite0.yaml"], "lite0.yaml only change a training; name train.yaml before"),
     ],
 )
-def test_overlays_that_would_be_lost_are_refused(root, names, says):
+@pytest.mark.parametrize("run_id", ["training", "evaluating"])
+def test_overlays_that_would_be_lost_are_refused(root, run_id, names, says):
     files = ",".join(str(root / "bundle/configs" / name) for name in names)
     with pytest.raises(InputError, match=re.escape(says)):
-        refuse_wrong_settings(["training", "--config_file", files, "--dataset_dir", "x"])
+        refuse_wrong_settings([run_id, "--config_file", files, "--dataset_dir", "x"])
 
 
 def test_a_misspelt_setting_of_a_file_is_refused_unless_something_reads_it(root, tmp_path):
@@ -201,7 +208,8 @@ def test_what_may_stand_for_a_number_may_go_on(root, tmp_path):
     files = str(root / "bundle/configs/train.yaml")
     for value in ("1e-3", "$2 * 0.1", "'$2 * 0.1'", "@batch_size", "5", "(3)", "None"):
         refuse_wrong_settings(["training", "--config_file", files, f"--learning_rate={value}"])
-    refuse_wrong_settings(["training", "--config_file", files, "--compile", "x", "--num_workers", "0"])
+    refuse_wrong_settings(["training", "--config_file", files, "--compile", "$True", "--num_workers", "0"])
+    refuse_wrong_settings(["training", "--config_file", files, "--overwrite", "True", "--cache_dir", "None"])
     refuse_wrong_settings(["training", "--config_file", files, "--average_flips", "True"])
     (tmp_path / "mine.yaml").write_text("device: 0\nimage_size: 224\n")
     refuse_wrong_settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,11 +29,11 @@ def describe_start(
     Args:
         objects: by name; the optimizers and the schedules among them are described.
         epoch_length: iterations of an epoch.
-        settings: further values to include, by name.
+        settings: further values to include, by name: plain ones, or components such as a loss.
 
     Returns:
-        Plain values by dotted name: the epoch length, the settings, the class and the options of each optimizer and
-        schedule. Learning rates are those before any schedule.
+        Plain values by dotted name: the epoch length, the settings, the class and the options of each optimizer,
+        schedule and component. Learning rates are those before any schedule.
 
     Example:
         >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
@@ -84,7 +85,7 @@ def _group_options(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
-    """Plain values by dotted name; what is not plain, such as a function, is left out."""
+    """Plain values by dotted name, also those of components; what is neither, such as a function, is left out."""
     value = value.tolist() if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) else value
     if isinstance(value, Mapping):
         items = {f"{name}.{key}" if name else str(key): item for key, item in value.items() if key not in _NO_OPTIONS}
@@ -92,6 +93,11 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         if all(isinstance(item, _PLAIN) for item in value):
             return {name: list(value)}
         items = {f"{name}[{index}]": item for index, item in enumerate(value)}
+    elif isinstance(value, _PLAIN):
+        return {name: value}
+    elif hasattr(value, "__dict__") and not inspect.isroutine(value):  # a loss, say: its kind, and what shows of it
+        shown = {key: item for key, item in vars(value).items() if key[0] != "_" and isinstance(item, _PLAIN)}
+        return {name: type(value).__name__, **_flat(name, shown)}
     else:
-        return {name: value} if isinstance(value, _PLAIN) else {}
+        return {}
     return {key: plain for item_name, item in items.items() for key, plain in _flat(item_name, item).items()}

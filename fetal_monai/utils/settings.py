@@ -1,4 +1,4 @@
-"""Settings of a command line that cannot be meant: of names that no configuration has, or no numbers."""
+"""Settings of a command line that cannot be meant: of names that no configuration has, or words for what is none."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from fetal_monai.errors import InputError
 from fetal_monai.utils.bundle import bundle_root
 
 _OPTION = re.compile(r"--([^=]+)")
-_COUNTS = ("max_epochs", "val_interval", "batch_size", "accumulate")  # of which none makes no sense
+_COUNTS = {
+    "max_epochs": 1,
+    "val_interval": 1,
+    "batch_size": 1,
+    "accumulate": 1,
+    "num_workers": 0,
+}  # and the least of each
+_SHARES = ("dropout", "banner_fraction", "cache_rate")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 _RUN = "training"  # what the configuration of a whole run has, and overlays have not
+_BASES = {_RUN: _RUN, "evaluating": "validate"}  # what a run id needs, which its own overlay does not have
+_NOTHING = re.compile("null|none|nil|~", re.IGNORECASE)
 _FILE = re.compile(r"[^\s'\"\[\]=,%]+\.(?:yaml|yml|json)(?![\w.])")
 
 
@@ -54,7 +63,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
         Traceback (most recent call last):
         fetal_monai.errors.InputError: the command line: 2 problems
           --max_epoch is no setting of these configurations; did you mean --max_epochs?
-          --batch_size is '0'; give 1 or more
+          --batch_size is '0'; give a whole number, 1 or more
     """
     from monai.bundle import ConfigParser, run  # noqa: PLC0415
 
@@ -69,7 +78,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
         raise InputError("--config_file", problems)
     defaults = ConfigParser.load_config_files([str(path) for path in files])
     known = [*inspect.signature(run).parameters, *defaults]
-    problems = _misspelt(contents)
+    problems, ours = _misspelt(contents), _ours()
     for name, value in given:
         if name == "device" and _DEVICE.fullmatch(value) and "torch.device" in str(defaults.get(name)):
             problems.append(f"--device is '{value}', a word; write --device \"$torch.device('{value}')\"")
@@ -77,7 +86,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
             problems.append(f"--{name} is no setting of these configurations; {hint}")
-        elif (wrong := _wrong_number(name, value, defaults.get(name))) and _is_number(_ours().get(name)):
+        elif name in ours and (wrong := _wrong_value(name, value, defaults.get(name), ours[name])):
             problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
@@ -109,7 +118,9 @@ def _misplaced(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
 def _without_base(arguments: Sequence[str], contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
     """Say that there are only changes to a configuration, and not the configuration."""
     wanted = next((word for word in arguments if not word.startswith("-")), "")
-    if wanted != _RUN or any(_RUN in content for content in contents.values()):
+    if any(key in content for key in (_RUN, _BASES.get(wanted, _RUN)) for content in contents.values()):
+        return []
+    if wanted not in _BASES:
         return []
     return [f"{', '.join(path.name for path in contents)} only change a training; name train.yaml before"]
 
@@ -142,16 +153,28 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield match[1].replace("-", "_"), word[match.end() + 1 :] if match.end() < len(word) else after
 
 
-def _wrong_number(name: str, value: str, default: object) -> str | None:
-    """What to give instead of a word where a configuration has a number; lists and expressions may be meant."""
+def _wrong_value(name: str, value: str, default: object, ours: object) -> str | None:
+    """What to give instead of a word where our training has a switch, a number or nothing; expressions may be meant."""
     from fire.parser import DefaultParseValue  # noqa: PLC0415  # as Fire will read it
 
-    if not _is_number(default):
-        return None
     found = DefaultParseValue(value)
-    if isinstance(found, str) and found[:1] not in ("$", "@", "%"):
-        return f"give a number, such as {default}"
-    return "give 1 or more" if name in _COUNTS and _is_number(found) and found < 1 else None
+    word = isinstance(found, str)
+    if word and found[:1] in ("$", "@", "%"):
+        return None
+    if isinstance(ours, bool):
+        return None if isinstance(found, bool) else "give True or False"
+    if word and ours is None and _NOTHING.fullmatch(found):
+        return "give None for nothing"
+    if word and _is_number(ours):
+        return f"give a number, such as {default if _is_number(default) else ours}"
+    return _out_of_bounds(name, found) if _is_number(found) else None
+
+
+def _out_of_bounds(name: str, number: float) -> str | None:
+    """What to give instead of a number that makes no sense."""
+    if name in _COUNTS and (number < _COUNTS[name] or number != int(number)):
+        return f"give a whole number, {_COUNTS[name]} or more"
+    return "give a share, from 0 to 1" if name in _SHARES and not 0 <= number <= 1 else None
 
 
 def _ours() -> dict[str, object]:

@@ -112,6 +112,32 @@ def test_another_order_of_classes_is_refused(start, stopped, phantom, tmp_path, 
     assert path.read_bytes() == stopped
 
 
+def test_another_recipe_is_refused(start, stopped, tmp_path):
+    path = tmp_path / "model" / "last.pt"
+    path.parent.mkdir()
+    path.write_bytes(stopped)
+    overlays = "recipes/quick.yaml", "losses/ldam_focal.yaml", "recipes/mixup.yaml", "recipes/class_aware_sampling.yaml"
+    problems = refusal(start(tmp_path, *overlays, resume=True, max_epochs=1)).problems
+    assert [problem.partition(" in this run")[0] for problem in problems] == [
+        "recipe.batches: SoftLabels in the checkpoint, MixedBatches",
+        "recipe.loss: CrossEntropyLoss in the checkpoint, LDAMFocalLoss",
+        "recipe.weighted_sampling: False in the checkpoint, True",
+    ]
+    assert path.read_bytes() == stopped
+
+
+@pytest.mark.parametrize("override", [{"overwrite": "false"}, {"overwrite": "no"}, {"resume": "false"}])
+def test_a_word_for_false_is_not_taken_for_true(start, stopped, tmp_path, override):
+    path = tmp_path / "model" / "last.pt"
+    path.parent.mkdir()
+    path.write_bytes(stopped)
+    with pytest.raises(RuntimeError) as caught:
+        start(tmp_path, "recipes/quick.yaml", max_epochs=1, **override)
+    ((name, word),) = override.items()
+    assert f"{name} is '{word}', a word; write True or False" in str(find_user_error(caught.value))
+    assert path.read_bytes() == stopped
+
+
 def test_a_checkpoint_that_is_cut_off_is_called_so(start, stopped, tmp_path):
     path = tmp_path / "model" / "last.pt"
     path.parent.mkdir()
