@@ -81,9 +81,15 @@ def require_unseen(
         fit_split: what calibration and thresholds are fitted on.
 
     Raises:
-        InputError: if the model has learnt from `fit_split`: it is sure of these images, and thresholds that are fitted
-            on them would be useless.
+        InputError: if both are one, or the model has learnt from `fit_split`: it is sure of these images, and
+            thresholds that are fitted on them would be useless.
     """
+    if split == fit_split:
+        problem = (
+            f"the images of '{split}' cannot be both evaluated and what calibration and thresholds are fitted on; add "
+            "--fit_split with the name of another split, or evaluate another"
+        )
+        raise InputError("the configuration", [problem])
     facts = read_facts(model_dir)
     if has_learnt(facts, datalists[fit_split]):
         problem = (

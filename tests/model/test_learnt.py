@@ -52,6 +52,11 @@ def test_an_evaluation_fits_nothing_on_what_was_learnt(trained_on_all, lists, ca
     assert "has learnt from the images of 'test'" in caplog.text
 
 
+def test_a_split_is_not_evaluated_and_fitted_on(model_dir, lists):
+    with pytest.raises(InputError, match=r"images of 'val' cannot be both .* add --fit_split"):
+        require_unseen(model_dir, lists, split="val", fit_split="val")
+
+
 def test_a_model_that_records_nothing_is_believed(model_dir, lists, caplog):
     require_unseen(model_dir, lists, split="test", fit_split="val")
     assert not caplog.records
