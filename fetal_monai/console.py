@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 
 from fetal_monai.errors import find_user_error
+from fetal_monai.utils.interrupts import heed_lost_interrupts
 from fetal_monai.utils.notices import quiet_known_notices
 
 INTERRUPTED = "\nInterrupted. A training goes on from its last whole epoch with --resume True.\n"
@@ -17,6 +18,7 @@ def prepare_console() -> None:
     """Silence harmless notices, end a run that fails by a user's mistake with that mistake alone, and import early."""
     quiet_known_notices()
     sys.excepthook = _explain
+    heed_lost_interrupts()
     for name in _NAMED_BY_CONFIGS:  # MONAI would turn an import error in one of them into "cannot locate"
         importlib.import_module(f"fetal_monai.{name}")
 

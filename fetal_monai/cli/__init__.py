@@ -27,12 +27,14 @@ from fetal_monai.cli.predict import predict
 from fetal_monai.cli.run import run
 from fetal_monai.cli.split import split
 from fetal_monai.errors import FetalMonaiError, find_user_error
+from fetal_monai.utils.interrupts import heed_lost_interrupts
 
 
 class _Commands(TyperGroup):
     """All commands: a user's mistake is one message and exit status 1, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        heed_lost_interrupts()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file's name may be no text, and is told all the same

@@ -1,12 +1,18 @@
-"""Signals that end a process: while native code runs that would swallow them, and as an end that tidies up."""
+"""Signals that end a process: where native code or Python itself would lose them, and as an end that tidies up."""
 
 from __future__ import annotations
 
+import _thread
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+_AGAIN_AFTER = 0.1  # seconds, in which Python has left what it was at
 
 
 @contextmanager
@@ -69,3 +75,34 @@ def tidy_termination() -> Iterator[None]:
 
 def _exit(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
+
+
+def heed_lost_interrupts() -> None:
+    """Let Ctrl-C come again where Python drops it, which then says "Exception ignored": while it forks or finalizes.
+
+    A training that begins an epoch forks its loaders, and would go on as if nobody had asked it to end.
+    """
+    if not isinstance(sys.unraisablehook, _Again):
+        sys.unraisablehook = _Again(sys.unraisablehook)
+
+
+class _Again:
+    def __init__(self, otherwise: Callable[[Any], object]) -> None:
+        self._otherwise = otherwise
+        self._process = os.getpid()
+
+    def __call__(self, unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._otherwise(unraisable)
+        elif os.getpid() == self._process:  # what it has forked, it ends
+            again = threading.Timer(_AGAIN_AFTER, _interrupt)
+            again.daemon = True
+            again.start()
+
+
+def _interrupt() -> None:
+    main = threading.main_thread().ident
+    if main is None or not hasattr(signal, "pthread_kill"):  # Windows
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(main, signal.SIGINT)  # wakes it, too, where it waits

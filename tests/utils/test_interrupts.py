@@ -120,3 +120,35 @@ def test_terminations_that_somebody_handles_are_theirs():
     with tidy_termination():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+LOST = """
+import os, signal, sys, time
+from fetal_monai.utils.interrupts import heed_lost_interrupts
+heed_lost_interrupts()
+
+class Slow:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def forked():
+    signal.raise_signal(signal.SIGINT)
+
+if sys.argv[1] == "finalizing":
+    slow = Slow()
+    del slow
+else:
+    os.register_at_fork(after_in_parent=forked)
+    if os.fork() == 0:
+        os._exit(0)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
+@pytest.mark.parametrize("where", ["finalizing", "forking"])
+def test_one_that_python_drops_comes_again(where):
+    done = subprocess.run([sys.executable, "-c", LOST, where], timeout=60, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in done.stderr
+    assert "Exception ignored" not in done.stderr
