@@ -17,7 +17,7 @@ def split(
     ] = None,
     shares: Annotated[tuple[float, float, float], typer.Option(help="Of train, val and test.")] = (70, 15, 15),
     folds: Annotated[
-        int | None, typer.Option(min=2, help="Cross-validate instead: a CSV per fold. Rows in test are left out.")
+        int | None, typer.Option(min=2, help="Cross-validate instead: a CSV per fold. Patients in test are left out.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same splits.")] = 0,
     keep: Annotated[

@@ -61,7 +61,7 @@ def fold_tables(table: pd.DataFrame, folds: int, *, seed: int = 0) -> Iterator[p
     """Cross-validate: each fold in turn as `test`, an eighth of the other patients as `val`, the rest as `train`.
 
     Args:
-        table: with `patient_id` and `class`; rows with `split` test stay unseen and are left out.
+        table: with `patient_id`, `class` and maybe `split`; patients who are in test stay unseen and are left out.
         folds: how many, at least 2.
         seed: the same seed gives the same folds.
 
@@ -69,9 +69,16 @@ def fold_tables(table: pd.DataFrame, folds: int, *, seed: int = 0) -> Iterator[p
         The table of a fold.
 
     Raises:
-        InputError: if there are not so many patients, or no class has so many images.
+        InputError: if a patient is in two splits already, a split is unknown, there are not so many patients, or no
+            class has so many images.
+
+    Example:
+        >>> table = pd.DataFrame({"patient_id": list("AABCDE"), "class": "Femur", "split": ["test"] + [""] * 5})
+        >>> [len(set(fold["patient_id"])) for fold in fold_tables(table, 2)]
+        [4, 4]
     """
-    known = table[table["split"] != "test"] if "split" in table else table
+    home = _present_splits(table)
+    known = table[[home.get(patient) != "test" for patient in table["patient_id"]]]
     most = most_parts(known["class"], known["patient_id"])
     if not 2 <= folds <= most:
         problem = f"{folds} folds are more than the {most} patients or images of the largest class; use fewer"

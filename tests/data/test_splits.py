@@ -135,6 +135,30 @@ def test_folds_hold_every_patient_out_once_and_leave_the_test_set_unseen():
         list(fold_tables(table.drop(columns="split"), 41))
 
 
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (["train", "test"], "patient 'A' is in train and test; correct it, or draw all splits anew"),
+        (["tset", ""], "'tset' is unknown; use train, val, test"),
+    ],
+)
+def test_folds_refuse_the_splits_that_drawing_refuses(splits, message):
+    table = table_of([(patient, "Femur") for patient in "AABBCCDD"]).assign(split=[*splits, *[""] * 6])
+    for draw in (assign_splits, lambda table: list(fold_tables(table, 2))):
+        with pytest.raises(InputError, match=message):
+            draw(table)
+
+
+@settings(max_examples=30)
+@given(st.sets(st.integers(0, 60), max_size=9))
+def test_all_images_of_a_patient_in_test_stay_unseen(rows):
+    table = cohort(20).assign(split="")
+    table.loc[list(rows), "split"] = "test"
+    unseen = set(table.loc[table["split"] == "test", "patient_id"])
+    for fold in fold_tables(table, 3):
+        assert set(fold["patient_id"]) == set(table["patient_id"]) - unseen
+
+
 # The command
 
 
