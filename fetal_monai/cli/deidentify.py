@@ -97,8 +97,8 @@ def _show(outcome: Outcome, out: Path, key: Path | None, *, banner: float | None
         typer.echo(f"{files} no ultrasound regions that leave the banner out{blanked}; text may be left.", err=True)
     _list("files could not be de-identified", outcome.failures)
     _list(
-        "rows of the labels are left out, their file was not written",
-        {f"row {row}": name for row, name in outcome.unlabelled.items()},
+        "rows of the labels are left out",
+        {f"row {row}": problem for row, problem in outcome.unlabelled.items()},
     )
     if written:
         typer.echo(f"Look over {out / 'contact_sheet.html'} before the files go anywhere.")

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from fetal_monai.data.file_lookup import FileLookup
+from fetal_monai.data.image_names import image_name
 from fetal_monai.data.row_problems import (
     SPLITS,
     Problem,
-    bare_uid,
     composed,
     empty_splits,
     is_frame,
@@ -131,8 +131,8 @@ def load_datalists(
 ) -> dict[str, list[dict[str, Any]]]:
     """Turn the CSV of labels into MONAI data lists, after checking every row, whatever its split.
 
-    Files are found by name (`SOPInstanceUID` with or without `.dcm`) or by the SOPInstanceUID in their headers, at
-    any depth below `dicom_dir`; pictures by their path below it.
+    Files are found by the SOPInstanceUID in their headers or by their path below `dicom_dir`, with or without `.dcm`;
+    the file name is enough where only one file has it. Pictures are found by their path below it.
 
     Args:
         annotations: the CSV, see `read_annotations`.
@@ -143,13 +143,14 @@ def load_datalists(
 
     Returns:
         For each of train, val and test a list of items with `image` (a `FrameRef`), `label` (int), `class`,
-        `SOPInstanceUID` (of a picture its path), `frame` (int), `patient_id` and `device` (empty if the CSV has
-        none). Where the CSV has columns of probabilities (`p:Femur`, ...) also `soft_label`, (C,) float32: those of the
-        row, or its class for sure.
+        `SOPInstanceUID` (as the CSV names the image, see `image_name`), `frame` (int), `patient_id` and `device`
+        (empty if the CSV has none). Where the CSV has columns of probabilities (`p:Femur`, ...) also `soft_label`,
+        (C,) float32: those of the row, or its class for sure.
 
     Raises:
         InputError: with all problems at once: unknown splits and classes, a `class_int` that disagrees, missing
-            files, frames out of range, an image or patient in two splits, empty splits, probabilities that are none.
+            files, names that several files have, frames out of range, an image or patient in two splits, empty
+            splits, probabilities that are none.
     """
     class_names = [composed(name) for name in class_names]
     table = read_annotations(annotations)
@@ -176,7 +177,7 @@ def load_datalists(
                 "image": FrameRef(paths[record["row"]], frame),
                 "label": int(record["class_int"]),
                 "class": record["class"],
-                "SOPInstanceUID": bare_uid(record["SOPInstanceUID"]),
+                "SOPInstanceUID": image_name(record["SOPInstanceUID"]),
                 "frame": frame,
                 "patient_id": record["patient_id"],
                 "device": record.get("device", ""),

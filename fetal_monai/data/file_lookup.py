@@ -5,18 +5,23 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from functools import cached_property
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from fetal_monai.data.row_problems import names_picture
-from fetal_monai.dicom import IndexEntry, index_dicom
+from fetal_monai.data.image_names import bare, names_picture, path_parts
+from fetal_monai.data.paths_by_name import PathsByName
+from fetal_monai.dicom import DicomIndex, IndexEntry, index_dicom
+from fetal_monai.dicom.duplicates import ANOTHER_IMAGE, FIND_OUT, namesake
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.index import remedy
+from fetal_monai.dicom.index import index_file, remedy
+
+_SHOWN = 3
 
 
 class FileLookup:
-    """Find DICOM files by file name or by the SOPInstanceUID in their headers, at any depth below a folder.
+    """Find DICOM files by their path, or the SOPInstanceUID in their headers, at any depth below a folder.
 
-    PNG and JPEG are found by their path below the folder.
+    Of a path its last parts are enough, the file name alone, too, as long as one file has them. PNG and JPEG are found
+    by their path below the folder.
 
     Names come from a file that somebody typed, so they are only ever compared with what the folder holds, never
     joined to a path.
@@ -24,16 +29,18 @@ class FileLookup:
     Args:
         folder: where the files are.
         pool: processes to index them by, see `index_dicom`.
+        index: of the folder, where there is one already.
 
     Raises:
         InputError: if there is no such folder.
     """
 
-    def __init__(self, folder: str | PathLike[str], *, pool: Executor | None = None) -> None:
+    def __init__(
+        self, folder: str | PathLike[str], *, pool: Executor | None = None, index: DicomIndex | None = None
+    ) -> None:
         self.folder = folder
-        self.index = index = index_dicom(folder, pool=pool)
+        self.index = index = index_dicom(folder, pool=pool) if index is None else index
         self._last: tuple[str, IndexEntry] | None = None
-        self._unreadable = {_bare(Path(path).name): reason for path, reason in index.unreadable.items()}
         self.pictures = {
             Path(path).relative_to(folder).as_posix(): path for path in index.unreadable if names_picture(path)
         }
@@ -42,14 +49,14 @@ class FileLookup:
         """Find a frame.
 
         Args:
-            name: a SOPInstanceUID or file name, with or without `.dcm`; or the path of a picture below the folder.
+            name: a SOPInstanceUID, path or file name, with or without `.dcm`; of a picture its path below the folder.
             frame: zero-based, or -1 for a still.
 
         Returns:
             The path of the file.
 
         Raises:
-            LookupError: with what is wrong and what to do, if there is no such file or no such frame in it.
+            LookupError: with what is wrong and what to do, unless one file has the name, and the frame.
         """
         if names_picture(name):
             if frame > 0:
@@ -63,25 +70,21 @@ class FileLookup:
         """Find a file, whatever its frames.
 
         Args:
-            name: a SOPInstanceUID or file name, with or without `.dcm`.
+            name: as `find` takes it.
 
         Returns:
             The path of the file.
 
         Raises:
-            LookupError: with what is wrong and what to do, if there is no such file.
+            LookupError: with what is wrong and what to do, unless one file has the name.
         """
         return self._picture(name) if names_picture(name) else self._entry(name).path
 
     def _picture(self, name: str) -> str:
-        path = self.pictures.get(PurePosixPath(name).as_posix())
+        path = self.pictures.get("/".join(path_parts(name)))
         if path is None:
             raise LookupError(f"there is no picture '{name}' below {self.folder}; add it, or correct its path there")
         return path
-
-    @cached_property
-    def _by_name(self) -> dict[str, str]:
-        return {_bare(Path(entry.path).name): entry.sop_instance_uid for entry in self.index.values()}
 
     def _entry(self, name: str) -> IndexEntry:
         if self._last is None or self._last[0] != name:  # many rows name one clip after another
@@ -89,17 +92,51 @@ class FileLookup:
         return self._last[1]
 
     def _find_entry(self, name: str) -> IndexEntry:
-        bare = _bare(Path(name).name)
-        entry = self.index.get(bare) or self.index.get(self._by_name.get(bare, ""))
+        by_uid = self.index.get(bare(Path(name).name))
+        if by_uid is not None and "/" not in name:
+            return by_uid
+        paths = self._paths.find(name, _SHOWN + 1)
+        if len(paths) == 1 and (uid := self._uids.get(paths[0])) is not None:
+            return self.index[uid]
+        if by_uid is not None:
+            return by_uid  # a UID is that of one image, wherever the table says that it lies
+        if len(paths) == 1:
+            return self._copied(name, paths[0])
+        if paths:
+            raise LookupError(
+                f"several files below {self.folder} are named '{name}' ({self._listed(paths)}); "
+                "give the path below the folder, or the SOPInstanceUID"
+            )
+        there = self._paths.find(Path(name).name, _SHOWN + 1)
+        otherwise = f", or correct its path ({self._listed(there)})" if there else ""
+        problem = f"no file is named '{name}' or has that SOPInstanceUID below {self.folder}; add it{otherwise}"
+        raise LookupError(problem)
+
+    def _copied(self, name: str, path: str) -> IndexEntry:
+        """The entry that counts in the place of a file that has none."""
+        if (reason := self.index.unreadable.get(path)) is not None:
+            raise LookupError(f"the file of '{name}' cannot be read ({reason}); {remedy(reason, 'copy it again')}")
+        if other := namesake(path, self.index):
+            raise LookupError(f"{path}: {ANOTHER_IMAGE}, {other}; {FIND_OUT}")
+        copy = index_file(path)
+        entry = None if isinstance(copy, str) else self.index.get(copy.sop_instance_uid)
         if entry is None:
-            if (reason := self._unreadable.get(bare)) is not None:
-                raise LookupError(f"the file of '{name}' cannot be read ({reason}); {remedy(reason, 'copy it again')}")
-            raise LookupError(f"no file is named '{name}' or has that SOPInstanceUID below {self.folder}; add it")
+            raise LookupError(f"{path} has changed since the folder was read; try again")
         return entry
 
+    @cached_property
+    def _uids(self) -> dict[str, str]:
+        return {entry.path: entry.sop_instance_uid for entry in self.index.values()}
 
-def _bare(name: str) -> str:
-    return name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
+    @cached_property
+    def _paths(self) -> PathsByName:
+        return PathsByName(self.folder, [*self._uids, *self.index.duplicates, *self.index.unreadable])
+
+    def _listed(self, paths: list[str]) -> str:
+        """A few paths below the folder, as a table may name them."""
+        below = [Path(path).relative_to(self.folder) for path in paths[:_SHOWN]]
+        shown = [path.as_posix() if path.parent.name else f"./{path}" for path in below]
+        return ", ".join([*shown, "..."] if len(paths) > _SHOWN else shown)
 
 
 def _check_frame(entry: IndexEntry, frame: int) -> None:

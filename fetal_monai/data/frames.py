@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from fetal_monai.data.row_problems import names_picture
+from fetal_monai.data.image_names import names_picture
 from fetal_monai.dicom import DicomIndex, FrameRef, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.picture import is_picture

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from fetal_monai.data.image_names import image_name
 from fetal_monai.dicom.frame_ref import STILL
-from fetal_monai.dicom.picture import PICTURE_SUFFIXES
 from fetal_monai.errors import OTHER_CLASSES
 
 SPLITS = ("train", "val", "test")
@@ -18,29 +18,8 @@ SPLITS = ("train", "val", "test")
 Problem = tuple[int, str]
 """Row in the file (0: the file as a whole) and what is wrong with it."""
 
-_PICTURE_SUFFIXES = tuple(PICTURE_SUFFIXES)
 _FLOAT = re.compile(r"(-?\d+)[.,]0*")
 _EXPONENT = re.compile(r"\d+([.,]\d+)?E\+?\d+", re.IGNORECASE)
-
-
-def bare_uid(name: str) -> str:
-    """The name of an image: of DICOM without folders and suffix, of a picture its path.
-
-    Example:
-        >>> bare_uid("study/1.2.3.dcm"), bare_uid("Femur/1.png")
-        ('1.2.3', 'Femur/1.png')
-    """
-    return name if names_picture(name) else name.rstrip("/").rpartition("/")[2].removesuffix(".dcm")
-
-
-def names_picture(name: str) -> bool:
-    """Whether a name in a table is that of a PNG or JPEG.
-
-    Example:
-        >>> names_picture("Femur/1.PNG"), names_picture("1.2.3"), names_picture("1.2.3.dcm")
-        (True, False, False)
-    """
-    return name.lower().endswith(_PICTURE_SUFFIXES)
 
 
 def composed(name: str) -> str:
@@ -170,7 +149,7 @@ def repeated_images(table: pd.DataFrame) -> list[Problem]:
     table = table[table["SOPInstanceUID"].map(is_name).astype(bool)]
     # Frame 0 and -1 address the same image of a still.
     frames = table["frame"].where(table["frame"] != str(STILL), "0")
-    keys = pd.DataFrame({"name": table["SOPInstanceUID"].map(bare_uid), "frame": frames})
+    keys = pd.DataFrame({"name": table["SOPInstanceUID"].map(image_name), "frame": frames})
     twice = table[keys.duplicated(keep=False)]  # of a million rows a few: groups of one take a minute
     problems: list[Problem] = []
     for _, same in twice.groupby([keys["name"], keys["frame"]], sort=False):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from fetal_monai.data.file_lookup import FileLookup
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.deidentify.contact_sheet import PICTURES, draw_pictures, write_contact_sheet
 from fetal_monai.deidentify.header import Keep
@@ -38,7 +39,7 @@ class Outcome:
         written: the de-identified files.
         failures: ultrasound files that could not be de-identified, and why.
         passed_over: what is no ultrasound image, and why.
-        unlabelled: rows of the labels whose file was not written: row to name.
+        unlabelled: rows of the labels whose file is not known or was not written: row to what is wrong.
         new_key: whether the key file was made.
     """
 
@@ -86,7 +87,8 @@ def deidentify_folder(
     _check_places(origin, target, {"key": key, "map": name_map})
     labels = None if annotations is None else read_labels(annotations)
     outcome = Outcome()
-    entries = _ultrasound(_indexed(origin), outcome)
+    index = _indexed(origin)
+    entries = _ultrasound(index, outcome)
     if not entries and not outcome.failures:
         problem = f"no ultrasound image among {len(outcome.passed_over)} files; give DICOM files of modality US"
         raise InputError(origin, [problem])
@@ -99,7 +101,8 @@ def deidentify_folder(
         if outcome.written:
             write_contact_sheet(shown, target)
             if labels is not None:
-                renamed, outcome.unlabelled = rename_labels(labels, outcome.written, pseudonyms)
+                lookup = FileLookup(origin if origin.is_dir() else origin.parent, index=index)
+                renamed, outcome.unlabelled = rename_labels(labels, lookup, outcome.written, pseudonyms)
                 with atomic_path(target / ANNOTATIONS) as temporary:
                     renamed.to_csv(temporary, index=False, encoding="utf-8")
         if name_map is not None:

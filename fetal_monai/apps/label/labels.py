@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fetal_monai.apps.label.image_sources import ImageFile
-from fetal_monai.data.row_problems import names_picture
+from fetal_monai.data.image_names import names_picture
 from fetal_monai.errors import OTHER_CLASSES, InputError
 
 COLUMNS = ("SOPInstanceUID", "split", "class", "class_int", "frame", "patient_id", "file")

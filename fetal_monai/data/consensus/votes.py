@@ -11,7 +11,8 @@ import pandas as pd
 
 from fetal_monai.data.annotations import COLUMNS, FILE_COLUMN, require_columns, with_image_names
 from fetal_monai.data.consensus.class_list import class_list
-from fetal_monai.data.row_problems import address_problems, bare_uid
+from fetal_monai.data.image_names import image_name
+from fetal_monai.data.row_problems import address_problems
 from fetal_monai.data.soft_labels import PREFIX
 from fetal_monai.data.text_table import read_text_table
 from fetal_monai.dicom.frame_ref import STILL
@@ -119,7 +120,7 @@ def _read(path: Path, expert: str) -> pd.DataFrame:
         raise InputError(path, [f"row {row}: {text}" for row, text in problems])
     kept = [name for name in table if not str(name).startswith(PREFIX)]
     return table[kept].assign(
-        SOPInstanceUID=table["SOPInstanceUID"].map(bare_uid), file=str(path), row=table.index.astype(int)
+        SOPInstanceUID=table["SOPInstanceUID"].map(image_name), file=str(path), row=table.index.astype(int)
     )
 
 
