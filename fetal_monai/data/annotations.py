@@ -160,11 +160,11 @@ def load_datalists(
         )
         table["patient_id"] = ""
     problems = [*label_problems(table, class_names), *soft_label_problems(table, class_names)]
-    problems += [*empty_splits(table, splits), *repeated_images(table)]
+    problems += empty_splits(table, splits)
     if not allow_patient_overlap:
         problems += patients_in_two_splits(table)
     paths, missing = find_files(table, FileLookup(dicom_dir))
-    problems += missing
+    problems += [*missing, *repeated_images(table, paths)]
     if problems:
         ordered = sorted(problems, key=lambda problem: problem[0])
         raise InputError(annotations, [f"row {row}: {text}" if row else text for row, text in ordered])

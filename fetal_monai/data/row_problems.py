@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from fetal_monai.data.image_names import image_name
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.errors import OTHER_CLASSES
 
@@ -144,15 +143,25 @@ def empty_splits(table: pd.DataFrame, splits: Iterable[str]) -> list[Problem]:
     return [(0, f"split '{split}' is empty; give some rows split={split}") for split in splits if split not in present]
 
 
-def repeated_images(table: pd.DataFrame) -> list[Problem]:
-    """Find images that stand in two rows."""
-    table = table[table["SOPInstanceUID"].map(is_name).astype(bool)]
+def repeated_images(table: pd.DataFrame, paths: Mapping[int, str]) -> list[Problem]:
+    """Find images that stand in two rows, whatever names them there.
+
+    Args:
+        table: of `read_annotations`.
+        paths: row in the file to path, of `find_files`. Rows without one have no image that could be repeated.
+
+    Returns:
+        A problem for each row but the first.
+    """
+    found = table[table["row"].isin(paths)]
+    numbers: dict[str, int] = {}  # a path need not be UTF-8, which pandas asks of text
+    files = [numbers.setdefault(paths[row], len(numbers)) for row in found["row"]]
     # Frame 0 and -1 address the same image of a still.
-    frames = table["frame"].where(table["frame"] != str(STILL), "0")
-    keys = pd.DataFrame({"name": table["SOPInstanceUID"].map(image_name), "frame": frames})
-    twice = table[keys.duplicated(keep=False)]  # of a million rows a few: groups of one take a minute
+    frames = found["frame"].astype(int).clip(lower=0)
+    keys = pd.DataFrame({"file": files, "frame": frames}, index=found.index)
+    twice = found[keys.duplicated(keep=False)]  # of a million rows a few: groups of one take a minute
     problems: list[Problem] = []
-    for _, same in twice.groupby([keys["name"], keys["frame"]], sort=False):
+    for _, same in twice.groupby([keys["file"], keys["frame"]], sort=False):
         first, *others = same[["row", "split", "class"]].itertuples(index=False)
         problems += [
             (other[0], f"the same image stands in row {first[0]} ({first[1]}, {first[2]}); keep one of the two")

@@ -25,7 +25,7 @@ from fetal_monai.data.checks.outliers import outliers
 from fetal_monai.data.checks.table import absent_classes, as_findings, table_findings
 from fetal_monai.data.file_lookup import FileLookup
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
-from fetal_monai.data.row_problems import composed
+from fetal_monai.data.row_problems import composed, repeated_images
 from fetal_monai.data.splits import split_counts
 from fetal_monai.dicom import DicomIndex, FrameRef
 from fetal_monai.dicom.folder_listing import Unreachable
@@ -145,7 +145,7 @@ def _plan(
     table = read_annotations(annotations)
     findings += table_findings(table, class_names)
     paths, missing = find_files(table, lookup)
-    findings += as_findings("file", missing)
+    findings += [*as_findings("file", missing), *as_findings("duplicate", repeated_images(table, paths))]
     counts = split_counts(table if "patient_id" in table else table.assign(patient_id=table["row"]))
     findings += absent_classes(counts, class_names)
     findings += _unlisted(lookup.index, paths)

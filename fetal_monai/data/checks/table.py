@@ -13,7 +13,6 @@ from fetal_monai.data.row_problems import (
     empty_splits,
     label_problems,
     patients_in_two_splits,
-    repeated_images,
     split_problems,
 )
 from fetal_monai.data.soft_labels import soft_label_problems
@@ -34,7 +33,6 @@ def table_findings(table: pd.DataFrame, class_names: Sequence[str] | None) -> li
     else:
         problems = [*split_problems(table), *number_problems(table)]
     findings = as_findings("row", [*problems, *soft_label_problems(table, class_names)])
-    findings += as_findings("duplicate", repeated_images(table))
     if "patient_id" in table:
         findings += as_findings("patient", patients_in_two_splits(table))
         if nameless := [row for row, patient in zip(table["row"], table["patient_id"], strict=True) if not patient]:
