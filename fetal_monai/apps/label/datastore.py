@@ -7,6 +7,7 @@ import re
 import tempfile
 import threading
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -46,7 +47,8 @@ class UltrasoundDatastore(Datastore):
         self.class_names = class_names
         self._lock = threading.RLock()
         self._ids: dict[str, None] = {}
-        self._labels: dict[str, dict[str, ImageLabels]] = {}
+        # Never changed, only replaced: requests that read it go on while another one saves.
+        self._labels: Mapping[str, Mapping[str, ImageLabels]] = {}
         self._info: dict[str, dict[str, Any]] = {}
         self._label_info: dict[tuple[str, str], dict[str, Any]] = {}
         self._description = "Ultrasound images and their classes"
@@ -71,12 +73,12 @@ class UltrasoundDatastore(Datastore):
     def refresh(self) -> None:
         """Read the list of images and the labels from disk again."""
         with self._lock:
-            self._ids = dict.fromkeys(self.source.list_ids())
-            self._labels = {}
+            found: dict[str, dict[str, ImageLabels]] = {}
             for path in sorted(self.folder.glob("*/*.json")):
                 image_id, text = unquote(path.stem), path.read_text(encoding="utf-8")
                 labels = ImageLabels.from_json(text, str(path), None, self.class_names)
-                self._labels.setdefault(path.parent.name, {})[image_id] = labels
+                found.setdefault(path.parent.name, {})[image_id] = labels
+            self._ids, self._labels = dict.fromkeys(self.source.list_ids()), found
 
     def image(self, image_id: str) -> ImageFile:
         """Bring an image to this machine.
@@ -194,13 +196,13 @@ class UltrasoundDatastore(Datastore):
         text = Path(label_filename).read_text(encoding="utf-8", errors="replace")
         sent = ImageLabels.from_json(text, f"label of {image_id}", image, self.class_names)
         with self._lock:
-            others = {key: value for key, value in self._labels.get(label_tag, {}).items() if key != image_id}
-            former = self._labels.get(label_tag, {}).get(image_id)
-            split = former.split if former else choose_split(image.patient, others.values())
+            kept = self._labels.get(label_tag, {})
+            former = kept.get(image_id)
+            split = former.split if former else choose_split(image.patient, kept.values())
             labels = ImageLabels(sent.frames, split, image.patient)
             with atomic_path(self._path(image_id, label_tag)) as temporary:
                 temporary.write_text(labels.to_json(self.class_names), encoding="utf-8")
-            self._labels.setdefault(label_tag, {})[image_id] = labels
+            self._labels = {**self._labels, label_tag: {**kept, image_id: labels}}
             self._label_info[image_id, label_tag] = dict(label_info)
             self._export(label_tag)
         return image_id
@@ -208,8 +210,10 @@ class UltrasoundDatastore(Datastore):
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Remove a label file; that there is none is no error."""
         with self._lock:
-            if self._labels.get(label_tag, {}).pop(label_id, None):
+            kept = dict(self._labels.get(label_tag, {}))
+            if kept.pop(label_id, None):
                 self._path(label_id, label_tag).unlink(missing_ok=True)
+                self._labels = {**self._labels, label_tag: kept}
                 self._export(label_tag)
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
