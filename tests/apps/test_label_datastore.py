@@ -65,3 +65,11 @@ def test_reading_goes_on_while_others_save_and_remove(tmp_path, read):
         store._ids = Interrupted(ids, interrupt)
         assert read(store)
     assert store.status()["label_tags"] == {FINAL: 2, "draft": 1}
+
+
+def test_what_a_killed_save_leaves_behind_is_no_label(tmp_path):
+    label(open_store(tmp_path, "a.png"), "a.png")
+    (tmp_path / "labels/final/.b.png.1a2b3c4d.json").touch()
+    (tmp_path / "labels/.final.9f").mkdir()
+    (tmp_path / "labels/.final.9f/a.png.json").touch()
+    assert list(open_store(tmp_path).labels()) == ["a.png"]

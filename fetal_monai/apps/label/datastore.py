@@ -74,7 +74,8 @@ class UltrasoundDatastore(Datastore):
         """Read the list of images and the labels from disk again."""
         with self._lock:
             found: dict[str, dict[str, ImageLabels]] = {}
-            for path in sorted(self.folder.glob("*/*.json")):
+            # What begins with a dot is no label: a save that was killed leaves such a file, which may be empty.
+            for path in sorted(self.folder.glob("[!.]*/[!.]*.json")):
                 image_id, text = unquote(path.stem), path.read_text(encoding="utf-8")
                 labels = ImageLabels.from_json(text, str(path), None, self.class_names)
                 found.setdefault(path.parent.name, {})[image_id] = labels
