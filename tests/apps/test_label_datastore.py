@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fetal_monai.data import load_datalists
 
 pytest.importorskip("monailabel")
 
 from fetal_monai.apps.label.datastore import FINAL, UltrasoundDatastore
+from fetal_monai.apps.label.file_names import LONGEST, file_name
 from fetal_monai.apps.label.image_sources import FolderSource
+from fetal_monai.apps.label.train import write_data
 
 CLASSES = ("Femur", "Other", "Spine")
 
@@ -73,3 +81,48 @@ def test_what_a_killed_save_leaves_behind_is_no_label(tmp_path):
     (tmp_path / "labels/.final.9f").mkdir()
     (tmp_path / "labels/.final.9f/a.png.json").touch()
     assert list(open_store(tmp_path).labels()) == ["a.png"]
+
+
+CYRILLIC = "Исследование плода 2024-05-17/Поперечное сечение головки.png"
+
+
+@pytest.mark.parametrize(
+    "picture", [CYRILLIC, CYRILLIC.replace("17", "18"), f"{'x' * 200}/{'y' * 200}.PNG", "a b/é.jpeg"]
+)
+def test_an_image_is_labelled_and_trained_on_whatever_its_path_is(tmp_path, picture):
+    label(open_store(tmp_path, picture, CYRILLIC, "a.png"), picture, "Spine")
+    store = open_store(tmp_path)  # as after a restart
+    assert store.labels()[picture].frames == {-1: "Spine"}
+    assert json.loads(store.get_label(picture, FINAL).read())["labels"][0]["class"] == "Spine"
+    assert picture in (tmp_path / "labels/annotations.csv").read_text(encoding="utf-8")
+
+    write_data(tmp_path / "data", store.labels(), {picture: store.image(picture)}, CLASSES)
+    items = load_datalists(tmp_path / "data/annotations.csv", tmp_path / "data/images", CLASSES, splits=())["train"]
+    assert Path(items[0]["image"].path).resolve() == tmp_path / picture
+
+    store.remove_label(picture, FINAL)
+    assert not open_store(tmp_path).labels()
+    assert not list((tmp_path / "labels/final").iterdir())
+
+
+@pytest.mark.parametrize("picture", ["p 1/a+b.png", "Плод/" * 8 + "a.png"])
+def test_labels_of_earlier_versions_are_read_and_replaced(tmp_path, picture):
+    file = tmp_path / f"labels/final/{quote(picture, safe='')}.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"labels": [{"frame": -1, "class": "Femur"}], "split": "val"}')
+    store = open_store(tmp_path, picture)
+    label(store, picture, "Spine")
+    assert list(file.parent.iterdir()) == [file]
+    labels = open_store(tmp_path).labels()[picture]
+    assert (labels.frames, labels.split) == ({-1: "Spine"}, "val")
+
+
+@given(st.sets(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), min_size=2))
+def test_names_of_files_are_short_visible_and_unlike(ids):
+    names = {file_name(image_id) for image_id in ids}
+    assert len(names) == len(ids)
+    assert all(len(name) <= LONGEST and name.isascii() and "/" not in name and name[0] != "." for name in names)
+
+
+def test_a_name_that_is_no_utf8_stops_no_server():
+    assert file_name(os.fsdecode(b"caf\xe9.png")) == "caf%E9.png"

@@ -10,11 +10,12 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from fetal_monai.apps.label.file_names import file_name
 from fetal_monai.apps.label.image_sources import ImageFile, ImageSource
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
 from fetal_monai.errors import InputError
@@ -73,13 +74,15 @@ class UltrasoundDatastore(Datastore):
     def refresh(self) -> None:
         """Read the list of images and the labels from disk again."""
         with self._lock:
+            ids = dict.fromkeys(self.source.list_ids())
+            known = {file_name(image_id): image_id for image_id in ids}
             found: dict[str, dict[str, ImageLabels]] = {}
             # What begins with a dot is no label: a save that was killed leaves such a file, which may be empty.
             for path in sorted(self.folder.glob("[!.]*/[!.]*.json")):
-                image_id, text = unquote(path.stem), path.read_text(encoding="utf-8")
-                labels = ImageLabels.from_json(text, str(path), None, self.class_names)
-                found.setdefault(path.parent.name, {})[image_id] = labels
-            self._ids, self._labels = dict.fromkeys(self.source.list_ids()), found
+                labels = ImageLabels.from_json(path.read_text(encoding="utf-8"), str(path), None, self.class_names)
+                # Images that are gone count, too: their patients have a split.
+                found.setdefault(path.parent.name, {})[known.get(path.stem, unquote(path.stem))] = labels
+            self._ids, self._labels = ids, found
 
     def image(self, image_id: str) -> ImageFile:
         """Bring an image to this machine.
@@ -235,7 +238,7 @@ class UltrasoundDatastore(Datastore):
         with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file, zipfile.ZipFile(file, "w") as archive:
             for image_id in chosen:
                 image = self.image(image_id)
-                name = quote(image_id, safe="")
+                name = file_name(image_id)
                 member = f"image/{name}{'' if image.picture else '.dcm'}"
                 rows[member if image.picture else image_id] = self.labels()[image_id]
                 archive.write(image.path, member)
@@ -262,7 +265,7 @@ class UltrasoundDatastore(Datastore):
     def _path(self, image_id: str, tag: str) -> Path:
         if not _TAG.fullmatch(tag):
             raise HTTPException(400, "a tag has letters, digits, _ and - only, 40 at most")
-        return self.folder / tag / f"{quote(image_id, safe='')}.json"
+        return self.folder / tag / f"{file_name(image_id)}.json"
 
     def _export(self, tag: str) -> None:
         if tag == FINAL:

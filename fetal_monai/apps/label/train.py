@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from monai.bundle import ConfigWorkflow
 from monailabel.interfaces.tasks.train import TrainTask
 from sklearn.metrics import f1_score
 
 from fetal_monai.apps.label.datastore import CSV_FILE, UltrasoundDatastore
+from fetal_monai.apps.label.file_names import file_name
 from fetal_monai.apps.label.image_sources import ImageFile
 from fetal_monai.apps.label.labels import ImageLabels, to_csv
 from fetal_monai.apps.label.versions import ModelVersions
@@ -232,9 +232,9 @@ def write_data(
     """
     (folder / IMAGES).mkdir(parents=True)
     for image_id, image in images.items():
-        link = folder / IMAGES / f"{quote(image_id, safe='')}{'' if image.picture else '.dcm'}"
+        link = folder / IMAGES / f"{file_name(image_id)}{'' if image.picture else '.dcm'}"
         link.symlink_to(Path(image.path).resolve())
-    rows = {quote(image_id, safe=""): item for image_id, item in labels.items()}
+    rows = {file_name(image_id) if images[image_id].picture else image_id: item for image_id, item in labels.items()}
     (folder / CSV_FILE).write_text(to_csv(rows, class_names), encoding="utf-8")
 
 
