@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetal_monai.data import load_datalists
+from fetal_monai.errors import DicomReadError
 
 pytest.importorskip("monailabel")
 
+from fetal_monai.apps.label.dataset import pack
 from fetal_monai.apps.label.datastore import FINAL, UltrasoundDatastore
 from fetal_monai.apps.label.file_names import LONGEST, file_name
 from fetal_monai.apps.label.image_sources import FolderSource
@@ -115,6 +118,25 @@ def test_labels_of_earlier_versions_are_read_and_replaced(tmp_path, picture):
     assert list(file.parent.iterdir()) == [file]
     labels = open_store(tmp_path).labels()[picture]
     assert (labels.frames, labels.split) == ({-1: "Spine"}, "val")
+
+
+def test_a_dataset_leaves_nothing_behind(tmp_path, monkeypatch):
+    temporary, studies = tmp_path / "tmp", tmp_path / "studies"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    store = open_store(studies, CYRILLIC, "b.png")
+    for picture in ("b.png", CYRILLIC):
+        label(store, picture, "Spine")
+    with pack(store) as file, zipfile.ZipFile(file) as archive:
+        assert not list(temporary.iterdir()), "not even while it is there"
+        archive.extractall(tmp_path / "home")
+    items = load_datalists(tmp_path / "home/annotations.csv", tmp_path / "home", CLASSES, splits=())
+    assert [item["class"] for split in items.values() for item in split] == ["Spine", "Spine"]
+
+    (studies / CYRILLIC).unlink()  # the second of the two
+    with pytest.raises(DicomReadError, match="No such file"):
+        pack(store)
+    assert not list(temporary.iterdir())
 
 
 @given(st.sets(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), min_size=2))

@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,11 @@ def server(request, label_server, label_model, label_studies, tmp_path_factory):
     if request.param == "orthanc":
         studies = request.getfixturevalue("orthanc")(sorted(label_studies.folder.glob("*.dcm")))
     workspace = tmp_path_factory.mktemp("workspace")
-    with label_server("--studies", studies, "--model", label_model, "--workspace", workspace, "--port", "0") as running:
+    (workspace / "tmp").mkdir()
+    options = ("--studies", studies, "--model", label_model, "--workspace", workspace, "--port", "0")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("TMPDIR", str(workspace / "tmp"))
+        running = stack.enter_context(label_server(*options))
         running.workspace = workspace
         running.remote = request.param == "orthanc"
         yield running
@@ -262,6 +267,8 @@ def test_labelled_images_can_be_taken_home(server, label_studies):
         pictures = pd.read_csv(archive.open("annotations.csv"), dtype=str)["file"].dropna()
         assert len(pictures) == (0 if server.remote else 1)
         assert all(archive.read(name).startswith(b"\x89PNG") for name in pictures)
+    requests.get(f"{server.url}/datastore/dataset", stream=True, timeout=60).close()  # someone who hangs up
+    assert not list((server.workspace / "tmp").glob("*.zip"))  # they hold patients' names
     for uid, path in label_studies.dicom.items():  # as they were stored: not transcoded on the way
         sent, stored = dcmread(io.BytesIO(get(server, "datastore/image", image=uid).content)), dcmread(path)
         assert sent.file_meta.TransferSyntaxUID == stored.file_meta.TransferSyntaxUID

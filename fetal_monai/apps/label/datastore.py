@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import threading
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from fetal_monai.apps.label.file_names import file_name
 from fetal_monai.apps.label.image_sources import ImageFile, ImageSource
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
-from fetal_monai.errors import InputError
 from fetal_monai.utils.files import atomic_path
 
 FINAL = DefaultLabelTag.FINAL.value
@@ -230,21 +227,9 @@ class UltrasoundDatastore(Datastore):
         raise HTTPException(405, f"{image_id}: images are never removed here; remove it from {self.source.name}")
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """Pack labelled images, labels and annotations.csv into a ZIP file, and give its path."""
-        chosen = sorted(self.labels())[: limit_cases or None]
-        if not chosen:
-            raise InputError(self.source.name, ["no image is labelled yet, so there is nothing to pack"])
-        rows: dict[str, ImageLabels] = {}
-        with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file, zipfile.ZipFile(file, "w") as archive:
-            for image_id in chosen:
-                image = self.image(image_id)
-                name = file_name(image_id)
-                member = f"image/{name}{'' if image.picture else '.dcm'}"
-                rows[member if image.picture else image_id] = self.labels()[image_id]
-                archive.write(image.path, member)
-                archive.write(self._path(image_id, FINAL), f"label/{name}.json")
-            archive.writestr(CSV_FILE, to_csv(rows, self.class_names))
-        return file.name
+        """Refuse: a file with a path would stay on this disk; see `fetal_monai.apps.label.dataset`."""
+        del limit_cases
+        raise HTTPException(405, "a ZIP file would stay on this disk; get one by GET /datastore/dataset")
 
     def status(self) -> dict[str, Any]:
         """Count images and labels."""

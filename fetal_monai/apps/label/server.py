@@ -135,6 +135,7 @@ def _start(listener: socket.socket, port: int) -> None:
     import uvicorn  # noqa: PLC0415
     from monailabel.interfaces.utils.app import app_instance  # noqa: PLC0415
 
+    from fetal_monai.apps.label.dataset import add_dataset  # noqa: PLC0415
     from fetal_monai.apps.label.page import add_page  # noqa: PLC0415
     from fetal_monai.console import prepare_console  # noqa: PLC0415
 
@@ -142,6 +143,7 @@ def _start(listener: socket.socket, port: int) -> None:
     instance = app_instance()  # before the server, so that a mistake is told in one line
     web = importlib.import_module("monailabel.app").app
     add_page(web, port)
+    add_dataset(web)
     total = len(instance.datastore().list_images())
     print(f"{total} images. Labelling page: http://{HOST}:{port}/labelling/", flush=True)  # noqa: T201
     config = uvicorn.Config(web, log_level="info", log_config=None, access_log=False)
