@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dicomweb_client import DICOMwebClient
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES
 from fetal_monai.dicom.index import index_file
@@ -21,15 +22,18 @@ from fetal_monai.errors import InputError
 from fetal_monai.utils.files import atomic_path
 
 MOST_STUDIES = 1_000_000
+MOST_SERIES = 1_000_000
 MOST_INSTANCES = 20_000
 """Of one study."""
 PAGE = 500
 """Rows of a listing that are asked for at once."""
 _PIECE = 1 << 18
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_STUDY, _SERIES, _INSTANCE, _MODALITY, _MODALITIES, _DATE = (
+_COUNT = re.compile("[0-9]{1,9}")
+_STUDY, _SERIES, _INSTANCE, _MODALITY, _MODALITIES, _DATE, _FRAMES, _CLASS = (
     *("0020000D", "0020000E", "00080018"),
     *("00080060", "00080061", "00080020"),
+    *("00280008", "00080016"),
 )
 Answer = TypeVar("Answer")
 
@@ -42,11 +46,13 @@ class RemoteInstance:
         study: StudyInstanceUID.
         series: SeriesInstanceUID.
         uid: SOPInstanceUID.
+        clip: whether it has several frames, as far as the archive tells.
     """
 
     study: str
     series: str
     uid: str
+    clip: bool = False
 
 
 class Archive:
@@ -68,7 +74,9 @@ class Archive:
         self._connection = connection
         self._session = open_session(connection)
         self.url = connection.url.rstrip("/")
-        self._client = DICOMwebClient(self.url, session=self._session, permissive_uid=True)
+        self._wado = f"{self.url}/{connection.wado_prefix.strip('/')}" if connection.wado_prefix else self.url
+        qido = (connection.qido_prefix or "").strip("/") or None
+        self._client = DICOMwebClient(self.url, session=self._session, qido_url_prefix=qido, permissive_uid=True)
         self._client.set_http_retry_params(retry=False)  # `with_retries` does, also when an answer breaks off
 
     def studies_since(self, since: date) -> list[str]:
@@ -118,12 +126,31 @@ class Archive:
             only = ", ".join(sorted(seen))[:60]
             raise NoUltrasoundError(f"study {study}: no ultrasound in it, only {only}; choose another")
         found = list[RemoteInstance]()
-        for uid in (self._uid(row, _SERIES) for row in wanted):
-            where = {"study_instance_uid": study, "series_instance_uid": uid}
-            left = MOST_INSTANCES - len(found)
-            rows = self._pages(self._client.search_for_instances, _INSTANCE, left, **where)
-            found += [RemoteInstance(study, uid, self._uid(row, _INSTANCE)) for row in rows]
+        for row in wanted:
+            found += self._of_series(study, self._uid(row, _SERIES), MOST_INSTANCES - len(found))
         return found
+
+    def all_instances(self) -> list[RemoteInstance]:
+        """List all ultrasound that the archive has.
+
+        Returns:
+            Each instance of the series of modality US or IVUS; none if it has no such series.
+
+        Raises:
+            ArchiveError: if it does not answer, or not as QIDO-RS does.
+        """
+        series = dict[tuple[str, str], None]()
+        for modality in ULTRASOUND_MODALITIES:
+            filters = {"Modality": modality}
+            for row in self._pages(self._client.search_for_series, _SERIES, MOST_SERIES, search_filters=filters):
+                if (_values(row, _MODALITY) or [modality])[0] == modality:  # a filter that it does not know it ignores
+                    series[self._uid(row, _STUDY), self._uid(row, _SERIES)] = None
+        return [instance for study, uid in series for instance in self._of_series(study, uid, MOST_INSTANCES)]
+
+    def _of_series(self, study: str, series: str, most: int) -> list[RemoteInstance]:
+        where = {"study_instance_uid": study, "series_instance_uid": series}
+        rows = self._pages(self._client.search_for_instances, _INSTANCE, most, **where)
+        return [RemoteInstance(study, series, self._uid(row, _INSTANCE), _is_clip(row)) for row in rows]
 
     def retrieve(self, instance: RemoteInstance, path: Path) -> None:
         """Bring an instance to a file as it is stored, in its own transfer syntax, a little in memory at a time.
@@ -139,7 +166,7 @@ class Archive:
         self._patiently(partial(self._retrieve, instance, path))
 
     def _retrieve(self, instance: RemoteInstance, path: Path) -> None:
-        url = f"{self.url}/studies/{instance.study}/series/{instance.series}/instances/{instance.uid}"
+        url = f"{self._wado}/studies/{instance.study}/series/{instance.series}/instances/{instance.uid}"
         # Not compressed once more by HTTP: what is counted is what was stored.
         headers = {
             "Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*',
@@ -190,7 +217,8 @@ class Archive:
     def _uid(self, row: Mapping[str, Any], tag: str) -> str:
         uid = (_values(row, tag) or [""])[0]
         if not is_uid(uid):  # it becomes part of a path and of a URL
-            raise ArchiveError(f"{origin(self.url)}: lists {uid[:80]!r} where a UID belongs; look at the archive")
+            remedy = "look at the archive" if uid else SERVICE_REMEDY
+            raise ArchiveError(f"{origin(self.url)}: lists {uid[:80]!r} where a UID belongs; {remedy}")
         return uid
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
@@ -235,3 +263,11 @@ def _values(row: Mapping[str, Any], tag: str) -> list[str]:
     element = row.get(tag)
     values = element.get("Value") if isinstance(element, dict) else None
     return [str(value).strip() for value in values] if isinstance(values, list) else []
+
+
+def _is_clip(row: Mapping[str, Any]) -> bool:
+    """By NumberOfFrames, or by the SOP class where an archive leaves that out."""
+    frames = (_values(row, _FRAMES) or [""])[0]
+    if _COUNT.fullmatch(frames):
+        return int(frames) > 1
+    return UltrasoundMultiFrameImageStorage in _values(row, _CLASS)

@@ -40,6 +40,8 @@ class Connection:
         stream_bytes: of the longest answer that is streamed.
         attempts: how often to ask where a failure may pass.
         pause_s: before the second attempt; twice as long before each further one.
+        qido_prefix: what comes between the URL and what is searched, where the service has any.
+        wado_prefix: likewise, and what is retrieved.
     """
 
     url: str
@@ -54,6 +56,8 @@ class Connection:
     stream_bytes: int = 1 << 32
     attempts: int = 4
     pause_s: float = 1.0
+    qido_prefix: str | None = None
+    wado_prefix: str | None = None
 
 
 class _Authorization(requests.auth.AuthBase):

@@ -25,6 +25,7 @@ CREDENTIALS_REMEDY = (
 SERVICE_REMEDY = "give the URL of the DICOMweb service, which often ends in /dicom-web or /rs"
 _SSL_REASON = re.compile(r"\[SSL: (\w+)\]([^(\[]*)")
 _STATUSES = {
+    400: ("does not understand the question", SERVICE_REMEDY),
     403: ("does not allow this", "ask its administrator for the right to search and retrieve"),
     404: ("has nothing there", f"check the UID; {SERVICE_REMEDY}"),
     406: ("cannot send instances as they are stored", "ask its administrator"),

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +16,8 @@ from fetal_monai.errors import DicomReadError
 
 pytest.importorskip("monailabel")
 
-from fetal_monai.apps.label import image_sources
 from fetal_monai.apps.label.datastore import FINAL, UltrasoundDatastore
-from fetal_monai.apps.label.image_sources import DicomWebSource, FolderSource, ImageFile
+from fetal_monai.apps.label.image_sources import FolderSource, ImageFile
 from fetal_monai.apps.label.key_frames import ClipKeyFrames
 from fetal_monai.apps.label.strategies import KeyFrames, PredictiveEntropy
 
@@ -203,22 +201,3 @@ def test_clips_that_cannot_be_analysed_are_passed_over(desk, caplog, monkeypatch
     offered = {desk.next()[0] for _ in range(4)}
     assert offered == set(desk.store.list_images()) - set(desk.store.list_clips())
     assert caplog.text.count("is not offered: a.dcm: damaged; copy it") == 2
-
-
-def test_an_archive_tells_which_are_clips(monkeypatch, tmp_path):
-    us, multi = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
-    rows = [("still", us, 1), ("clip", multi, 30), ("one frame", multi, 1), ("untold", multi, None), ("mute", us, None)]
-
-    def instance(uid, sop_class, frames):
-        told = {} if frames is None else {"00280008": {"vr": "IS", "Value": [frames]}}
-        return {"00080018": {"Value": [uid]}, "00080016": {"Value": [sop_class]}, **told}
-
-    client = SimpleNamespace(
-        set_http_retry_params=lambda **_: None,
-        search_for_series=lambda **_: [{"0020000D": {"Value": ["1"]}, "0020000E": {"Value": ["2"]}}],
-        search_for_instances=lambda *_, **__: [instance(*row) for row in rows],
-    )
-    monkeypatch.setattr(image_sources, "DICOMwebClient", lambda **_: client)
-    source = DicomWebSource("http://archive/dicom-web", tmp_path)
-    assert source.list_clips() == ["clip", "untold"]
-    assert len(source.list_ids()) == len(rows)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -34,7 +31,7 @@ pytest.importorskip("monailabel")
 from fastapi import HTTPException
 
 from fetal_monai.apps.label.app import FetalPlanesApp
-from fetal_monai.apps.label.image_sources import DicomWebSource, FolderSource, ImageFile
+from fetal_monai.apps.label.image_sources import FolderSource, ImageFile
 from fetal_monai.apps.label.labels import ImageLabels, choose_split, to_csv
 from fetal_monai.apps.label.page import KEYS
 from fetal_monai.apps.label.strategies.candidates import spread_frames
@@ -186,26 +183,6 @@ def test_a_folder_without_images_is_refused(tmp_path):
         FolderSource(tmp_path / "nowhere")
 
 
-def test_no_user_in_the_archives_url(tmp_path):
-    with pytest.raises(InputError, match="MONAI_LABEL_DATASTORE_USERNAME") as caught:
-        DicomWebSource("http://me:secret@127.0.0.1/dicom-web", tmp_path)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_server_that_is_no_archive_is_told(tmp_path):
-    """A web server that answers everything with a page."""
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as child:  # fmt: skip
-        try:
-            port = child.stdout.readline().split("port ")[1].split()[0]
-            with pytest.raises(InputError, match="status 404"):
-                DicomWebSource(f"http://127.0.0.1:{port}/dicom-web", tmp_path)
-        finally:
-            child.kill()
-
-
 def make_app(model: Path, studies: Path, workspace: Path, root: Path) -> FetalPlanesApp:
     return FetalPlanesApp(str(workspace), str(studies), {"model": str(model), "bundle": str(root / "bundle")})
 
@@ -245,19 +222,6 @@ def test_a_network_of_one_branch_is_not_asked_whether_branches_disagree(label_mo
     assert list(app.info()["strategies"]) == ["key_frames", "entropy", "distance", "random"]
     with pytest.raises(HTTPException, match=r"needs a network of two branches.*use one of key_frames, entropy, dist"):
         app.next_sample({"strategy": "disagreement"})
-
-
-@pytest.mark.thorough
-def test_an_archive_that_cannot_be_reached_is_told_without_a_traceback(label_model, root, tmp_path):
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/dicom-web"
-        command = [sys.executable, "-m", "fetal_monai", "label", "--studies", url, "--model", str(label_model)]
-        options = ["--workspace", str(tmp_path), "--bundle", str(root / "bundle"), "--port", "0"]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, env=os.environ, check=False)
-    assert done.returncode == 1
-    assert f"Error: {url}: 1 problem\n  the DICOMweb server cannot be reached" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_taken_port_and_a_missing_bundle_are_told(label_model, root, tmp_path):

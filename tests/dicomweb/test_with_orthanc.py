@@ -118,6 +118,15 @@ def test_a_study_that_is_done_is_passed_over(
     assert "predictions of another model" in refused.output
 
 
+def test_all_ultrasound_is_found_page_by_page(archive, studies, monkeypatch):
+    monkeypatch.setattr("fetal_monai.dicomweb.archive.PAGE", 1)
+    found = Archive(Connection(archive.url, WHO)).all_instances()
+    stored = [dcmread(path, stop_before_pixels=True) for paths in studies.values() for path in paths]
+    assert sorted(item.uid for item in found) == sorted(item.SOPInstanceUID for item in stored)
+    clips = {item.SOPInstanceUID for item in stored if item.get("NumberOfFrames", 1) > 1}
+    assert {item.uid for item in found if item.clip} == clips != set()
+
+
 def test_since_finds_ultrasound_from_a_day_on_page_by_page(archive, studies, monkeypatch):
     days = {uid: dcmread(paths[0], stop_before_pixels=True).StudyDate for uid, paths in studies.items()}
     monkeypatch.setattr("fetal_monai.dicomweb.archive.PAGE", 1)

@@ -32,6 +32,7 @@ from fetal_monai.apps.label.strategies import (  # noqa: E402
 )
 from fetal_monai.apps.label.train import PlaneTrainTask  # noqa: E402
 from fetal_monai.apps.label.versions import ModelVersions  # noqa: E402
+from fetal_monai.dicomweb.credentials import Credentials  # noqa: E402
 from fetal_monai.model.facts import NOTICE  # noqa: E402
 
 MODEL = "fetal_planes"
@@ -77,11 +78,13 @@ class FetalPlanesApp(MONAILabelApp):
         remote = self._workspace / "dicomweb" / md5_digest(self.studies.rstrip("/"))
         user = settings.MONAI_LABEL_DATASTORE_USERNAME or settings.MONAI_LABEL_DICOMWEB_USERNAME
         password = settings.MONAI_LABEL_DATASTORE_PASSWORD or settings.MONAI_LABEL_DICOMWEB_PASSWORD
-        prefixes = {
-            "qido_url_prefix": settings.MONAI_LABEL_QIDO_PREFIX,
-            "wado_url_prefix": settings.MONAI_LABEL_WADO_PREFIX,
-        }
-        source = open_source(self.studies, remote / "dicom", user=(user, password) if user else None, prefixes=prefixes)
+        source = open_source(
+            self.studies,
+            remote / "dicom",
+            credentials=Credentials(user, password) if user else None,
+            qido_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
+            wado_prefix=settings.MONAI_LABEL_WADO_PREFIX,
+        )
         home = source.folder if isinstance(source, FolderSource) else remote
         return UltrasoundDatastore(source, home / "labels", self.served.class_names)
 

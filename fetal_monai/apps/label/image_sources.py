@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
-
-import requests
-from dicomweb_client import DICOMwebClient
-from pydicom.uid import UltrasoundMultiFrameImageStorage
+from typing import Protocol
 
 from fetal_monai.data.frames import ULTRASOUND_MODALITIES, pictures_of
 from fetal_monai.dicom import FrameRef, UltrasoundInstance, index_dicom
 from fetal_monai.dicom.frame_ref import STILL
 from fetal_monai.dicom.picture import is_picture
+from fetal_monai.dicomweb.archive import Archive
+from fetal_monai.dicomweb.connection import Connection
+from fetal_monai.dicomweb.credentials import Credentials
+from fetal_monai.dicomweb.faults import CREDENTIALS_REMEDY
 from fetal_monai.errors import DicomReadError, FetalMonaiError, InputError
-from fetal_monai.utils.files import atomic_path
 
-TIMEOUT_S = 20.0
+PATIENCE_S = 20.0
+"""With an archive that is silent: somebody waits at a page."""
+_REMEDIES = {
+    CREDENTIALS_REMEDY: "set MONAI_LABEL_DATASTORE_USERNAME and MONAI_LABEL_DATASTORE_PASSWORD",
+    "FETAL_MONAI_DICOMWEB_USER and ..._PASSWORD": "MONAI_LABEL_DATASTORE_USERNAME and ..._PASSWORD",
+    "give that of the authority that signed it with --ca FILE": "name the file of its authority in REQUESTS_CA_BUNDLE",
+    "give one that it trusts with --client-cert FILE": "ask through a proxy that has one",
+    "ask for fewer, such as a later --since": "label files of a folder",
+}
 
 
 @dataclass(frozen=True)
@@ -137,116 +144,88 @@ class FolderSource:
 
 
 class DicomWebSource:
-    """The instances of all series of Modality US in an archive; each is downloaded when first asked for.
+    """All ultrasound of an archive, known by SOPInstanceUID; each instance is downloaded when first asked for.
 
     Args:
-        url: the DICOMweb service, such as http://archive/dicom-web; QIDO-RS and WADO-RS are used.
+        connection: where the archive is, and who asks.
         cache: a folder for what was downloaded.
-        user: name and password for HTTP basic authentication.
-        prefixes: `qido_url_prefix` and `wado_url_prefix`, where the archive has any.
 
     Raises:
-        InputError: if the server cannot be reached, refuses, or has no ultrasound.
+        FetalMonaiError: if the archive cannot be reached, refuses, answers nonsense, or has no ultrasound.
     """
 
-    def __init__(
-        self,
-        url: str,
-        cache: str | os.PathLike[str],
-        *,
-        user: tuple[str, str] | None = None,
-        prefixes: Mapping[str, str | None] | None = None,
-    ) -> None:
-        if urlsplit(url).username:
-            problem = (
-                "a user in the URL would end in logs; set MONAI_LABEL_DATASTORE_USERNAME and "
-                "MONAI_LABEL_DATASTORE_PASSWORD instead"
-            )
-            raise InputError("--studies", [problem])
-        self.name = url
+    def __init__(self, connection: Connection, cache: str | os.PathLike[str]) -> None:
+        self.name = connection.url
         self.cache = Path(cache)
-        session = requests.Session()
-        session.auth = user
-        options: dict[str, Any] = {key: value for key, value in (prefixes or {}).items() if value}
-        self._client = DICOMwebClient(url=url, session=session, timeout=TIMEOUT_S, **options)
-        self._client.set_http_retry_params(retry=False)
-        self._where: dict[str, tuple[str, str]] = {}
-        self._clips: list[str] = []
-        for series in self._ask(self._client.search_for_series, search_filters={"Modality": "US"}, get_remaining=True):
-            study_uid, series_uid = _value(series, "0020000D"), _value(series, "0020000E")
-            found = self._ask(self._client.search_for_instances, study_uid, series_uid, get_remaining=True)
-            self._where.update({_value(instance, "00080018"): (study_uid, series_uid) for instance in found})
-            self._clips += [_value(instance, "00080018") for instance in found if _is_clip(instance)]
-        if not self._where:
-            raise InputError(url, ["the archive has no series of Modality US; store some, or ask for other rights"])
+        with _in_our_words():
+            self._archive = Archive(connection)
+            self._instances = {instance.uid: instance for instance in self._archive.all_instances()}
+        if not self._instances:
+            problem = "the archive has no series of Modality US or IVUS; store some, or ask for other rights"
+            raise InputError(self.name, [problem])
 
     def list_ids(self) -> list[str]:
         """List the SOPInstanceUIDs, sorted."""
-        return sorted(self._where)
+        return sorted(self._instances)
 
     def list_clips(self) -> list[str]:
         """List the SOPInstanceUIDs of clips, as far as the archive tells which they are."""
-        return sorted(self._clips)
+        return sorted(uid for uid, instance in self._instances.items() if instance.clip)
 
     def fetch(self, image_id: str) -> ImageFile:
-        """Download the instance as it was stored, without transcoding; see `ImageSource.fetch`."""
-        study, series = self._where[image_id]
-        path = self.cache / f"{quote(image_id, safe='')}.dcm"
+        """Download the instance as it was stored, byte by byte; see `ImageSource.fetch`."""
+        instance = self._instances[image_id]
+        path = self.cache / f"{instance.uid}.dcm"
         if not path.exists():
-            dataset = self._ask(
-                self._client.retrieve_instance, study, series, image_id, media_types=(("application/dicom", "*"),)
-            )
-            with atomic_path(path) as temporary:
-                dataset.save_as(temporary, enforce_file_format=True)
+            with _in_our_words():
+                self._archive.retrieve(instance, path)
         return describe_file(str(path))
 
-    def _ask(self, method: Any, *arguments: Any, **options: Any) -> Any:
-        try:
-            return method(*arguments, **options)
-        except requests.HTTPError as error:
-            code = error.response.status_code if error.response is not None else "unknown"
-            problem = f"the DICOMweb server answers with status {code}; check the URL and the user's rights"
-            raise InputError(self.name, [problem]) from error
-        except requests.RequestException as error:
-            problem = f"the DICOMweb server cannot be reached ({type(error).__name__}); check the URL and that it runs"
-            raise InputError(self.name, [problem]) from error
-        except ValueError as error:
-            problem = f"the answer is not DICOMweb ({str(error)[:100]}); give the URL of the service, often /dicom-web"
-            raise InputError(self.name, [problem]) from error
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """The remedies are those of `predict --dicomweb`, whose options have other names."""
+    try:
+        yield
+    except FetalMonaiError as error:
+        said = str(error)
+        for theirs, ours in _REMEDIES.items():
+            said = said.replace(theirs, ours)
+        raise FetalMonaiError(said) from error
 
 
 def open_source(
-    studies: str, cache: str | os.PathLike[str], *, user: tuple[str, str] | None, prefixes: Mapping[str, str | None]
+    studies: str,
+    cache: str | os.PathLike[str],
+    *,
+    credentials: Credentials | None = None,
+    qido_prefix: str | None = None,
+    wado_prefix: str | None = None,
 ) -> ImageSource:
     """Open a folder or an archive.
 
     Args:
         studies: a folder, or a URL that begins with http:// or https://.
         cache: where downloads go.
-        user: for an archive that asks who is there.
-        prefixes: see `DicomWebSource`.
+        credentials: for an archive that asks who is there.
+        qido_prefix: see `Connection`.
+        wado_prefix: likewise.
 
     Returns:
         The source.
 
     Raises:
-        InputError: if there is nothing to label.
+        FetalMonaiError: if there is nothing to label, or an archive does not answer.
     """
-    if studies.startswith(("http://", "https://")):
-        return DicomWebSource(studies.rstrip("/"), cache, user=user, prefixes=prefixes)
-    return FolderSource(studies)
-
-
-def _value(item: Mapping[str, Any], tag: str) -> str:
-    values: Sequence[Any] = item.get(tag, {}).get("Value", [])
-    if not values:
-        raise FetalMonaiError(f"the DICOMweb server left {tag} out of its answer; its QIDO-RS is incomplete")
-    return str(values[0])
-
-
-def _is_clip(instance: Mapping[str, Any]) -> bool:
-    """Whether an instance has several frames: by NumberOfFrames, or its SOP class where an archive leaves that out."""
-    frames = instance.get("00280008", {}).get("Value")
-    if frames:
-        return int(frames[0]) > 1
-    return UltrasoundMultiFrameImageStorage in instance.get("00080016", {}).get("Value", [])
+    if not studies.startswith(("http://", "https://")):
+        return FolderSource(studies)
+    connection = Connection(
+        studies.rstrip("/"),
+        credentials,
+        connect_s=PATIENCE_S,
+        silence_s=PATIENCE_S,
+        attempts=2,
+        qido_prefix=qido_prefix,
+        wado_prefix=wado_prefix,
+    )
+    return DicomWebSource(connection, cache)
