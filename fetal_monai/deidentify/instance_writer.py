@@ -39,7 +39,6 @@ class Written:
     Args:
         path: where it is.
         source: the file that it was made from.
-        old_uid: SOPInstanceUID there.
         uid: SOPInstanceUID here.
         study_uid: StudyInstanceUID here.
         frames: how many it has.
@@ -49,7 +48,6 @@ class Written:
 
     path: Path
     source: str
-    old_uid: str
     uid: str
     study_uid: str
     frames: int
@@ -89,7 +87,7 @@ def write_deidentified(
         data = _read_header(source)
         if several := [keyword for keyword in _ONE_UID if isinstance(data.get(keyword), MultiValue)]:
             raise Fault(f"{several[0]} has several values", "look where the file comes from")
-        old_uid, old_syntax = str(data.get("SOPInstanceUID", "")), instance.header.transfer_syntax
+        old_syntax = instance.header.transfer_syntax
         deidentify_header(data, pseudonyms, keep, pixels_cleaned=kept.declared)
         _say_lossy(data, old_syntax)
         uid, study = str(data.SOPInstanceUID), str(data.get("StudyInstanceUID") or "no-study")
@@ -101,7 +99,7 @@ def write_deidentified(
                     break
                 except CannotKeep:
                     continue
-    return Written(path, source, old_uid, uid, study, layout.frames, kept.declared, encoding.syntax.name)
+    return Written(path, source, uid, study, layout.frames, kept.declared, encoding.syntax.name)
 
 
 @contextmanager

@@ -60,19 +60,23 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
             (graphics if region.kind == "graphics" else pictures).append(box)
     for top, bottom, left, right in pictures:
         mask[top:bottom, left:right] = True
-    unclear = False  # which of two regions that share pixels shows in them
-    for drawn in graphics:
-        top, bottom, left, right = drawn
-        if any(_encloses(picture, drawn) for picture in pictures):
-            mask[top:bottom, left:right] = False
-        elif mask[top:bottom, left:right].any():
-            unclear = True
-    in_banner = slice(round(banner * rows))
     declared = 0 < mask.mean() <= _MOST
-    if declared and not unclear and not mask[in_banner].any():
-        return KeptPixels(mask, declared=True)
+    drawn, unclear = np.zeros_like(mask), False
+    for box in graphics:
+        top, bottom, left, right = box
+        if any(_encloses(picture, box) and picture != box for picture in pictures):
+            drawn[top:bottom, left:right] = True
+        elif mask[top:bottom, left:right].any():
+            unclear = True  # which of the two shows in the pixels that they share
     if not declared:
         mask[:] = True
+    if (mask & ~drawn).any():
+        mask &= ~drawn
+    else:
+        unclear = True
+    in_banner = slice(round(banner * rows))
+    if declared and not unclear and not mask[in_banner].any():
+        return KeptPixels(mask, declared=True)
     mask[in_banner] = False
     return KeptPixels(mask, declared=False)
 

@@ -184,6 +184,13 @@ def test_regions_that_cover_the_screen_or_are_drawn_tell_nothing():
     assert not kept_pixels.kept_pixels([drawn], 100, 100).declared
     kept = kept_pixels.kept_pixels([picture, drawn], 100, 100)
     assert (kept.declared, int(kept.mask.sum())) == (False, 80 * 70), "nobody knows which of them shows"
+    same = kept_pixels.kept_pixels([picture, Region(5, 1, left=10, top=20, right=89, bottom=89)], 100, 100)
+    assert (same.declared, int(same.mask.sum())) == (False, 80 * 70)
+    top = Region(5, 1, left=0, top=0, right=99, bottom=9)
+    assert not kept_pixels.kept_pixels([screen, top], 100, 100).declared, "the screen is more than a picture"
+    halves = [Region(5, 1, left=10, top=top, right=89, bottom=top + 34) for top in (20, 55)]
+    covered = kept_pixels.kept_pixels([picture, *halves], 100, 100)
+    assert (covered.declared, int(covered.mask.sum())) == (False, 80 * 70)
     assert kept_pixels.BANNER_FRACTION == REFERENCE_FRACTION
 
 
