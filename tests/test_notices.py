@@ -139,6 +139,8 @@ def test_a_setting_that_no_configuration_has_is_refused(root, tmp_path):
         (["--max_epochs", "0"], "--max_epochs is '0'; give a whole number, 1 or more"),
         (["--batch_size=-3"], "--batch_size is '-3'; give a whole number, 1 or more"),
         (["--val_interval", "1.5"], "--val_interval is '1.5'; give a whole number, 1 or more"),
+        (["--max_epochs", "1e999"], "--max_epochs is '1e999'; give a whole number, 1 or more"),
+        (["--batch_size", "True"], "--batch_size is 'True'; give a whole number, 1 or more"),
         (["--num_workers", "-1"], "--num_workers is '-1'; give a whole number, 0 or more"),
         (["--dropout", "2"], "--dropout is '2'; give a share, from 0 to 1"),
         (["--overwrite", "false"], "--overwrite is 'false'; give True or False"),
@@ -211,9 +213,21 @@ def test_what_may_stand_for_a_number_may_go_on(root, tmp_path):
     refuse_wrong_settings(["training", "--config_file", files, "--compile", "$True", "--num_workers", "0"])
     refuse_wrong_settings(["training", "--config_file", files, "--overwrite", "True", "--cache_dir", "None"])
     refuse_wrong_settings(["training", "--config_file", files, "--average_flips", "True"])
-    (tmp_path / "mine.yaml").write_text("device: 0\nimage_size: 224\n")
+    for words in (["--overwrite"], ["--resume", "--max_epochs", "3"], ["--overwrite", "1"]):
+        refuse_wrong_settings(["training", "--config_file", files, *words])
+    (tmp_path / "mine.yaml").write_text("device: 0\nimage_size: 224\nresume: null\n")
     refuse_wrong_settings(
-        ["training", "--config_file", f"{files},{tmp_path}/mine.yaml", "--device", "cpu", "--image_size", "[192,288]"]
+        [
+            "training",
+            "--config_file",
+            f"{files},{tmp_path}/mine.yaml",
+            "--device",
+            "cpu",
+            "--image_size",
+            "[192,288]",
+            "--resume",
+            "last.ckpt",
+        ]
     )
 
 

@@ -86,7 +86,9 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
             problems.append(f"--{name} is no setting of these configurations; {hint}")
-        elif name in ours and (wrong := _wrong_value(name, value, defaults.get(name), ours[name])):
+        elif type(default := defaults.get(name)) is type(ours.get(name, _RUN)) and (
+            wrong := _wrong_value(name, value, default)
+        ):
             problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
@@ -153,28 +155,29 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield match[1].replace("-", "_"), word[match.end() + 1 :] if match.end() < len(word) else after
 
 
-def _wrong_value(name: str, value: str, default: object, ours: object) -> str | None:
-    """What to give instead of a word where our training has a switch, a number or nothing; expressions may be meant."""
+def _wrong_value(name: str, value: str, default: object) -> str | None:
+    """What to give instead where a configuration has a switch, a number or nothing; expressions may be meant."""
     from fire.parser import DefaultParseValue  # noqa: PLC0415  # as Fire will read it
 
     found = DefaultParseValue(value)
     word = isinstance(found, str)
     if word and found[:1] in ("$", "@", "%"):
         return None
-    if isinstance(ours, bool):
-        return None if isinstance(found, bool) else "give True or False"
-    if word and ours is None and _NOTHING.fullmatch(found):
-        return "give None for nothing"
-    if word and _is_number(ours):
-        return f"give a number, such as {default if _is_number(default) else ours}"
-    return _out_of_bounds(name, found) if _is_number(found) else None
+    if isinstance(default, bool):  # nothing, and another option, stand for True
+        return None if value == "" or value.startswith("--") or found in (True, False) else "give True or False"
+    if default is None:
+        return "give None for nothing" if word and _NOTHING.fullmatch(found) else None
+    if not _is_number(default):
+        return None
+    return f"give a number, such as {default}" if word else _out_of_bounds(name, found)
 
 
-def _out_of_bounds(name: str, number: float) -> str | None:
+def _out_of_bounds(name: str, given: object) -> str | None:
     """What to give instead of a number that makes no sense."""
-    if name in _COUNTS and (number < _COUNTS[name] or number != int(number)):
+    if name in _COUNTS and not (isinstance(given, int) and not isinstance(given, bool) and given >= _COUNTS[name]):
         return f"give a whole number, {_COUNTS[name]} or more"
-    return "give a share, from 0 to 1" if name in _SHARES and not 0 <= number <= 1 else None
+    share = name not in _SHARES or (_is_number(given) and 0 <= given <= 1)
+    return None if share else "give a share, from 0 to 1"
 
 
 def _ours() -> dict[str, object]:
