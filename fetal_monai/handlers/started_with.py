@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def _group_options(group: Mapping[str, Any]) -> dict[str, Any]:
 def _flat(name: str, value: Any) -> dict[str, Any]:
     """Plain values by dotted name, also those of components; what is neither, such as a function, is left out."""
     value = value.tolist() if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) else value
+    value = value.value if isinstance(value, Enum) else value  # which a checkpoint of plain values could not hold
     if isinstance(value, Mapping):
         items = {f"{name}.{key}" if name else str(key): item for key, item in value.items() if key not in _NO_OPTIONS}
     elif isinstance(value, (list, tuple)):
@@ -95,9 +97,29 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         items = {f"{name}[{index}]": item for index, item in enumerate(value)}
     elif isinstance(value, _PLAIN):
         return {name: value}
-    elif hasattr(value, "__dict__") and not inspect.isroutine(value):  # a loss, say: its kind, and what shows of it
-        shown = {key: item for key, item in vars(value).items() if key[0] != "_" and isinstance(item, _PLAIN)}
-        return {name: type(value).__name__, **_flat(name, shown)}
     else:
-        return {}
+        return {name: type(value).__name__, **_flat(name, _shown(value))} if _is_component(value) else {}
     return {key: plain for item_name, item in items.items() for key, plain in _flat(item_name, item).items()}
+
+
+def _is_component(value: object) -> bool:
+    """Whether a value is a loss, a way to mix batches or the like, and no function, class or tensor."""
+    return hasattr(value, "__dict__") and not inspect.isroutine(value) and not isinstance(value, (type, torch.Tensor))
+
+
+def _shown(component: Any, *, parts: bool = True) -> dict[str, Any]:
+    """What a component was made with, as far as it shows: plain attributes, class weights, and those of its parts."""
+    attributes = {key: value for key, value in vars(component).items() if not key.startswith("_")}
+    shown: dict[str, Any] = {key: item for key, item in attributes.items() if isinstance(item, (*_PLAIN, Enum))}
+    if isinstance(component, torch.nn.Module):
+        shown |= {key: _rounded(buffer) for key, buffer in component.named_buffers(recurse=False)}
+    for key, part in attributes.items() if parts else ():
+        if key not in shown and _is_component(part):
+            shown[key] = type(part).__name__
+            shown |= {f"{key}.{name}": value for name, value in _shown(part, parts=False).items()}
+    return shown
+
+
+def _rounded(weights: torch.Tensor) -> list[float]:
+    """Four digits: a device or a processor may compute the others otherwise."""
+    return [float(f"{weight:.4g}") for weight in weights.flatten().tolist()]

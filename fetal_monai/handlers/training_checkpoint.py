@@ -45,7 +45,7 @@ class TrainingCheckpoint:
         objects: what else to save, by name: network, optimizer, schedules, savers (with `state_dict` and
             `load_state_dict`); None values are left out.
         evaluator: its best metric is saved too.
-        settings: further plain values, by name, that a resumed training must share with the first run.
+        settings: what else a resumed training must share with the first run, by name; see `describe_start`.
         resume: go on from the file if it exists.
         overwrite: start afresh although the file exists.
 
@@ -166,9 +166,11 @@ class TrainingCheckpoint:
         names = (before.keys() | {"accumulate"}) & self.start.keys()  # former versions never did
         if START in checkpoint:  # options come and go with torch's versions, settings with the configuration alone
             names |= {name for name in before.keys() ^ self.start.keys() if name.isidentifier()}
+        different = list[str]()
         for name in sorted(names - other_parts):
             old, new = (start.get(name, "none") for start in (before, self.start))
-            if old != new:
+            if old != new and not any(name.startswith(f"{whole}.") for whole in different):
+                different.append(name)
                 reason = self._reason(name, checkpoint["trainer"]["max_epochs"], epochs)
                 problems.append(f"{name}: {old} in the checkpoint, {new} in this run{reason}; {REMEDY}")
         return problems

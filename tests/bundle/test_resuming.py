@@ -105,10 +105,11 @@ def test_another_order_of_classes_is_refused(start, stopped, phantom, tmp_path, 
     table = pd.read_csv(phantom / "annotations.csv", dtype=str)
     table.assign(class_int=table["class"].map(names.index)).to_csv(tmp_path / "turned.csv", index=False)
     options = {"resume": True, "max_epochs": 1, "class_names": names, "annotations": str(tmp_path / "turned.csv")}
-    (problem,) = refusal(start(tmp_path, "recipes/quick.yaml", **options)).problems
+    problem, weights = refusal(start(tmp_path, "recipes/quick.yaml", **options)).problems
     assert problem.startswith(
         f"class_names: {', '.join(class_names)} in the checkpoint, {', '.join(names)} in this run"
     )
+    assert weights.startswith("recipe.loss.weight: [")
     assert path.read_bytes() == stopped
 
 

@@ -248,13 +248,13 @@ def test_early_stopping_and_a_schedule_survive_a_resume(start, tmp_path):
         assert torch.equal(value, states[1]["network"][name]), name
 
 
-@pytest.mark.slow
 def test_the_last_epoch_is_validated_and_kept_whatever_the_interval(start, tmp_path):
     start(tmp_path, max_epochs=3, val_interval=2, keep="last", **{"train#trainer#epoch_length": 1}).run()
     facts = json.loads((tmp_path / "model/model.json").read_text())
     assert facts["selected"]["epoch"] == 3
 
 
+@pytest.mark.slow
 def test_the_default_network_trains_and_validates_on_a_cpu(root, phantom, tmp_path):
     """EfficientNet-B0 at 224 and B6 at 528, two iterations each, from DICOM."""
     done = subprocess.run(

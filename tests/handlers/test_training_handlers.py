@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from monai.transforms import Compose, RandFlip
 
 from fetal_monai.errors import FetalMonaiError, InputError
 from fetal_monai.handlers import EarlyStop, ModelSaver, SeedEpochs, TrainingCheckpoint, ValidateLastEpoch
+from fetal_monai.handlers.started_with import describe_start
 from fetal_monai.model.facts import ModelFacts, read_facts
 from fetal_monai.model.released_model import RELEASED
 
@@ -222,3 +224,44 @@ def test_the_released_model_is_never_trained_into():
     with pytest.raises(InputError, match="only read; give a --ckpt_dir of your own"):
         trainer.run([0], max_epochs=1)
     assert not (RELEASED / "last.pt").exists()
+
+
+class Kind(str, Enum):
+    SQUARE = "square"
+
+
+class Mixer:
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+        self.draw = np.random.default_rng
+
+
+class Mixed:
+    def __init__(self, alpha: float) -> None:
+        self.mixer = Mixer(alpha)
+
+
+def test_a_start_tells_components_apart_in_plain_values(tmp_path):
+    def start(weights: list[float], alpha: float) -> dict[str, Any]:
+        loss = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights), label_smoothing=0.1)
+        loss.kind = Kind.SQUARE  # as MONAI's Dice losses have one
+        return describe_start({}, 3, {"loss": loss, "batches": Mixed(alpha)})
+
+    one = start([0.25, 1 / 3], 0.2)
+    assert one == {
+        "epoch_length": 3,
+        "loss": "CrossEntropyLoss",
+        "loss.training": True,
+        "loss.ignore_index": -100,
+        "loss.reduction": "mean",
+        "loss.label_smoothing": 0.1,
+        "loss.kind": "square",
+        "loss.weight": [0.25, 0.3333],
+        "batches": "Mixed",
+        "batches.mixer": "Mixer",
+        "batches.mixer.alpha": 0.2,
+    }
+    torch.save(one, tmp_path / "start.pt")
+    assert torch.load(tmp_path / "start.pt", weights_only=True) == one
+    assert start([0.25, 0.34], 0.2) != one
+    assert start([0.25, 1 / 3], 0.4) != one
