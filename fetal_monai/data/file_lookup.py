@@ -102,6 +102,8 @@ class FileLookup:
             return by_uid  # a UID is that of one image, wherever the table says that it lies
         if len(paths) == 1:
             return self._copied(name, paths[0])
+        if (entry := self._only_image(name, paths)) is not None:
+            return entry
         if paths:
             raise LookupError(
                 f"several files below {self.folder} are named '{name}' ({self._listed(paths)}); "
@@ -111,6 +113,15 @@ class FileLookup:
         otherwise = f", or correct its path ({self._listed(there)})" if there else ""
         problem = f"no file is named '{name}' or has that SOPInstanceUID below {self.folder}; add it{otherwise}"
         raise LookupError(problem)
+
+    def _only_image(self, name: str, paths: list[str]) -> IndexEntry | None:
+        """The one image of which all these files are copies; None if there are several, or too many files to say."""
+        firsts = [uid for path in paths if (uid := self._uids.get(path)) is not None]
+        if len(firsts) != 1 or len(paths) > _SHOWN or not self._copies.issuperset({*paths} - self._uids.keys()):
+            return None
+        entry = self.index[firsts[0]]
+        others = (self._copied(name, path) for path in paths if path not in self._uids)
+        return entry if all(other == entry for other in others) else None
 
     def _copied(self, name: str, path: str) -> IndexEntry:
         """The entry that counts in the place of a file that has none."""
@@ -127,6 +138,10 @@ class FileLookup:
     @cached_property
     def _uids(self) -> dict[str, str]:
         return {entry.path: entry.sop_instance_uid for entry in self.index.values()}
+
+    @cached_property
+    def _copies(self) -> frozenset[str]:
+        return frozenset(self.index.duplicates)
 
     @cached_property
     def _paths(self) -> PathsByName:

@@ -7,7 +7,7 @@ import re
 from fetal_monai.dicom.picture import PICTURE_SUFFIXES
 
 _PICTURE_SUFFIXES = tuple(PICTURE_SUFFIXES)
-_UID = re.compile(r"[0-2](\.\d+){2,}")
+_UID = re.compile(r"[0-2](\.\d+){3,}")
 
 
 def names_picture(name: str) -> bool:
@@ -46,8 +46,8 @@ def image_name(name: str) -> str:
     A UID is that of one image, wherever it lies. Other names are given again in every folder of an export.
 
     Example:
-        >>> image_name("study0/1.2.3.dcm"), image_name("./study0/IM_0001.dcm"), image_name("Femur/1.png")
-        ('1.2.3', 'study0/IM_0001', 'Femur/1.png')
+        >>> image_name("study0/1.2.3.4.dcm"), image_name("./study0/IM_0001.dcm"), image_name("Femur/1.png")
+        ('1.2.3.4', 'study0/IM_0001', 'Femur/1.png')
     """
     parts = path_parts(name)
     if not parts or names_picture(name):

@@ -158,3 +158,14 @@ def test_experts_vote_for_images_of_one_name_in_two_folders(tmp_path):
     votes = read_votes([tmp_path / "ann.csv", tmp_path / "bob.csv"])
     assert votes.images["SOPInstanceUID"].tolist() == ["study0/IM_0000", "study1/IM_0000"]
     assert votes.table["label"].tolist() == [0, 0, 1, 0]
+
+
+def test_a_name_that_only_copies_of_one_image_have_is_found(export, tmp_path):
+    (export / "backup").mkdir()
+    shutil.copy(export / FILES[0], export / "backup/alone.dcm")
+    shutil.copy(export / FILES[0], export / "alone.dcm")
+    (item,) = load(export, ["alone.dcm"], tmp_path / "labels.csv")
+    assert uid_of(Path(item["image"].path)) == uid_of(export / FILES[0])
+    change(export / "backup/alone.dcm", SOPInstanceUID="1.2.3")
+    with pytest.raises(InputError, match=r"several files .* are named 'alone\.dcm'"):
+        load(export, ["alone.dcm"], tmp_path / "labels.csv")
