@@ -55,7 +55,8 @@ class FetalPlanesApp(MONAILabelApp):
             training, one per line.
 
     Raises:
-        InputError: if there are no images, the model folder is incomplete, or labels do not fit the model's classes.
+        FetalMonaiError: if there are no images, the model folder is incomplete, or labels do not fit the model's
+            classes.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
