@@ -215,6 +215,9 @@ def test_what_may_stand_for_a_number_may_go_on(root, tmp_path):
     refuse_wrong_settings(["training", "--config_file", files, "--average_flips", "True"])
     for words in (["--overwrite"], ["--resume", "--max_epochs", "3"], ["--overwrite", "1"]):
         refuse_wrong_settings(["training", "--config_file", files, *words])
+    (tmp_path / "whole.yaml").write_text("dropout: 0\n")  # as good a number as 0.0
+    with pytest.raises(InputError, match="--dropout is 'abc'; give a number"):
+        refuse_wrong_settings(["training", "--config_file", f"{files},{tmp_path}/whole.yaml", "--dropout", "abc"])
     (tmp_path / "mine.yaml").write_text("device: 0\nimage_size: 224\nresume: null\n")
     refuse_wrong_settings(
         [

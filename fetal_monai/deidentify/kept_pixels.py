@@ -70,8 +70,9 @@ def kept_pixels(regions: Iterable[Region], rows: int, columns: int, banner: floa
             unclear = True  # which of the two shows in the pixels that they share
     if not declared:
         mask[:] = True
-    if (mask & ~drawn).any():
-        mask &= ~drawn
+    clean = mask & ~drawn
+    if clean.any():
+        mask = clean
     else:
         unclear = True
     in_banner = slice(round(banner * rows))

@@ -13,13 +13,7 @@ from fetal_monai.errors import InputError
 from fetal_monai.utils.bundle import bundle_root
 
 _OPTION = re.compile(r"--([^=]+)")
-_COUNTS = {
-    "max_epochs": 1,
-    "val_interval": 1,
-    "batch_size": 1,
-    "accumulate": 1,
-    "num_workers": 0,
-}  # and the least of each
+_LEAST = {"max_epochs": 1, "val_interval": 1, "batch_size": 1, "accumulate": 1, "num_workers": 0}  # of what is counted
 _SHARES = ("dropout", "banner_fraction", "cache_rate")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 _RUN = "training"  # what the configuration of a whole run has, and overlays have not
@@ -78,7 +72,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
         raise InputError("--config_file", problems)
     defaults = ConfigParser.load_config_files([str(path) for path in files])
     known = [*inspect.signature(run).parameters, *defaults]
-    problems, ours = _misspelt(contents), _ours()
+    problems = _misspelt(contents)
     for name, value in given:
         if name == "device" and _DEVICE.fullmatch(value) and "torch.device" in str(defaults.get(name)):
             problems.append(f"--device is '{value}', a word; write --device \"$torch.device('{value}')\"")
@@ -86,9 +80,7 @@ def refuse_wrong_settings(arguments: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{near[0]}?" if near else "leave it out, or add it to a configuration of yours"
             problems.append(f"--{name} is no setting of these configurations; {hint}")
-        elif type(default := defaults.get(name)) is type(ours.get(name, _RUN)) and (
-            wrong := _wrong_value(name, value, default)
-        ):
+        elif wrong := _wrong_value(name, value, defaults.get(name)):
             problems.append(f"--{name} is '{value}'; {wrong}")
     if problems:
         raise InputError("the command line", problems)
@@ -120,9 +112,7 @@ def _misplaced(contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
 def _without_base(arguments: Sequence[str], contents: Mapping[Path, Mapping[str, object]]) -> list[str]:
     """Say that there are only changes to a configuration, and not the configuration."""
     wanted = next((word for word in arguments if not word.startswith("-")), "")
-    if any(key in content for key in (_RUN, _BASES.get(wanted, _RUN)) for content in contents.values()):
-        return []
-    if wanted not in _BASES:
+    if wanted not in _BASES or any({_RUN, _BASES[wanted]} & content.keys() for content in contents.values()):
         return []
     return [f"{', '.join(path.name for path in contents)} only change a training; name train.yaml before"]
 
@@ -161,30 +151,38 @@ def _wrong_value(name: str, value: str, default: object) -> str | None:
 
     found = DefaultParseValue(value)
     word = isinstance(found, str)
+    wrong = None
     if word and found[:1] in ("$", "@", "%"):
         return None
     if isinstance(default, bool):  # nothing, and another option, stand for True
-        return None if value == "" or value.startswith("--") or found in (True, False) else "give True or False"
-    if default is None:
-        return "give None for nothing" if word and _NOTHING.fullmatch(found) else None
-    if not _is_number(default):
-        return None
-    return f"give a number, such as {default}" if word else _out_of_bounds(name, found)
+        wrong = None if value == "" or value.startswith("--") or found in (True, False) else "give True or False"
+    elif default is None:
+        wrong = "give None for nothing" if word and _NOTHING.fullmatch(found) else None
+    elif _is_number(default):
+        wrong = f"give a number, such as {default}" if word else _out_of_bounds(name, found)
+    return wrong if wrong and _kind(default) == _kind_of_ours(name) else None  # it takes a while to look at ours
 
 
 def _out_of_bounds(name: str, given: object) -> str | None:
     """What to give instead of a number that makes no sense."""
-    if name in _COUNTS and not (isinstance(given, int) and not isinstance(given, bool) and given >= _COUNTS[name]):
-        return f"give a whole number, {_COUNTS[name]} or more"
-    share = name not in _SHARES or (_is_number(given) and 0 <= given <= 1)
-    return None if share else "give a share, from 0 to 1"
+    if name in _LEAST and not (_is_number(given) and isinstance(given, int) and given >= _LEAST[name]):
+        return f"give a whole number, {_LEAST[name]} or more"
+    if name in _SHARES and not (_is_number(given) and 0 <= given <= 1):
+        return "give a share, from 0 to 1"
+    return None
 
 
-def _ours() -> dict[str, object]:
-    """What our own training has: what a number means in a configuration of somebody else is theirs to say."""
+def _kind_of_ours(name: str) -> object:
+    """What our own training has: what a value means in a configuration of somebody else is theirs to say."""
     from monai.bundle import ConfigParser  # noqa: PLC0415
 
-    return dict(ConfigParser.load_config_files(str(bundle_root() / "configs" / "train.yaml")))
+    ours = ConfigParser.load_config_files(str(bundle_root() / "configs" / "train.yaml"))
+    return _kind(ours[name]) if name in ours else None
+
+
+def _kind(value: object) -> type:
+    """Switch, number, nothing or anything else; a whole number may stand for another."""
+    return float if _is_number(value) else type(value)
 
 
 def _is_number(value: object) -> TypeGuard[float]:
